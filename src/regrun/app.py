@@ -1,0 +1,186 @@
+"""regrun as a Hydra application: its resolvers, its search path, and its errors in plain words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from regrun.arms import arm_name
+from regrun.errors import UserError, nearest, one_line
+from regrun.identity import fingerprint
+from regrun.paths import conf_dir
+from regrun.whitelist import check_targets
+
+CONFIG_NAME = "config"
+HYDRA_VERSION_BASE = "1.3"
+GROUPS = (
+    "experiment",
+    "scale_for",
+    "dataset",
+    "model",
+    "optimizer",
+    "schedule",
+    "regularizer",
+    "probe",
+    "procedure",
+    "trainer",
+    "logger",
+)
+
+
+def register_resolvers() -> None:
+    """Teach OmegaConf where a run's record lies: ``${regrun.record:}`` below ``outputs``."""
+    OmegaConf.register_new_resolver("regrun.record", lambda *, _root_: str(record_path(_root_)), replace=True)
+
+
+def record_path(cfg: DictConfig) -> Path:
+    """A run's record, relative to ``outputs``: ``<experiment>/<arm>/seed<k>-<identity>``.
+
+    A record of the same identity is found under whatever arm's name it was first run.
+
+    Args:
+        cfg: a composed config with its ``hydra`` node.
+    """
+    experiment = experiment_name(cfg)
+    leaf = f"seed{cfg.seed}-{fingerprint(plain_config(cfg))}"
+    for existing in sorted((Path(cfg.outputs) / experiment).glob(f"*/{leaf}")):
+        return existing.relative_to(cfg.outputs)
+    return Path(experiment) / arm_name(list(cfg.hydra.overrides.task), cfg.get("arms") or {}) / leaf
+
+
+def experiment_name(cfg: DictConfig) -> str:
+    """The chosen experiment, or ``custom`` where the parts were picked by hand."""
+    return cfg.hydra.runtime.choices.get("experiment") or "custom"
+
+
+def plain_config(cfg: DictConfig) -> dict[str, Any]:
+    """The run's config, resolved, as plain dictionaries and lists; without Hydra's own node.
+
+    Raises:
+        UserError: if a value is missing or an interpolation fails.
+    """
+    try:
+        own = {key: cfg._get_node(key) for key in cfg if key != "hydra"}
+        plain = {
+            str(key): OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+            if OmegaConf.is_config(node)
+            else cfg[key]
+            for key, node in own.items()
+        }
+    except OmegaConfBaseException as error:
+        raise UserError(one_line(str(error).split("\n")[0])) from error
+    return plain
+
+
+def compose_config(
+    overrides: Sequence[str], config_dir: str | None = None, with_hydra: bool = True
+) -> DictConfig:
+    """Compose a config as the command would.
+
+    Args:
+        overrides: what one types after ``regrun``, without sweeps.
+        config_dir: a folder of the user's own configs.
+        with_hydra: whether Hydra's own node is part of the result.
+
+    Raises:
+        UserError: in plain words, with the nearest right spelling.
+    """
+    register_resolvers()
+    search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base=HYDRA_VERSION_BASE):
+        try:
+            return compose(CONFIG_NAME, [*overrides, *search], return_hydra_config=with_hydra)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, overrides, search) from error
+
+
+def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bool) -> None:
+    """Compose the command's config once before Hydra acts on it, and check every ``_target_`` in it.
+
+    Of a sweep, the first job is checked here, and each job's own config before it runs.
+
+    Raises:
+        UserError: in plain words.
+    """
+    if config_dir is not None:
+        check_config_dir(Path(config_dir))
+    cfg = compose_config(first_job(overrides) if multirun else overrides, config_dir)
+    check_targets(plain_config(cfg))
+    check_targets({"hydra": OmegaConf.to_container(cfg.hydra, resolve=False)})
+
+
+def check_config_dir(folder: Path) -> None:
+    """Raise ``UserError`` unless a folder can be read and holds configs of regrun's groups."""
+    if not folder.is_dir():
+        raise UserError(f"--config-dir {folder}: there is no such folder")
+    try:
+        groups = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    except OSError as error:
+        raise UserError(f"--config-dir {folder} cannot be read: {error.strerror}") from error
+    if not groups & set(GROUPS):
+        raise UserError(
+            f"--config-dir {folder} holds no regrun configs: expected folders such as experiment/, "
+            "dataset/ or regularizer/ with .yaml files"
+        )
+
+
+def first_job(overrides: Sequence[str]) -> list[str]:
+    """The overrides of a sweep's first job."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        raise UserError(one_line(str(error).split("\n")[0])) from error
+    return [
+        f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+        if override.is_discrete_sweep()
+        else str(override.input_line)
+        for override in parsed
+    ]
+
+
+def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = ()) -> UserError:
+    """Hydra's error as one line, with the nearest right spelling where a name is wrong."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.removesuffix(".yaml").rpartition("/")
+        known = [option for option in error.options or [] if option != name]
+        if not group:
+            return UserError(f"there is no config {name!r}")
+        hint = nearest(name, known) or (f" (known: {', '.join(sorted(known))})" if known else "")
+        return UserError(f"unknown {group} {name!r}{hint}")
+    text = str(error).split("\n")[0]
+    if match := re.search(r"Could not override '([^']+)'", text):
+        key = match[1].split("@")[0]
+        return UserError(f"unknown key {key!r}{nearest(key, known_keys(key, overrides, search))}")
+    cause = error.__cause__
+    detail = f": {one_line(str(cause).split(chr(10))[0])}" if isinstance(cause, OmegaConfBaseException) else ""
+    return UserError(one_line(text) + detail)
+
+
+def known_keys(wrong: str, overrides: Sequence[str], search: Sequence[str]) -> list[str]:
+    """Every dotted key of the config that the other overrides compose."""
+    others = [override for override in overrides if not re.match(rf"[+~]*{re.escape(wrong)}\b", override)]
+    try:
+        cfg = compose(CONFIG_NAME, [*others, *search])
+    except (HydraException, OmegaConfBaseException):
+        return list(GROUPS)
+    return [*GROUPS, *dotted_keys(OmegaConf.to_container(cfg, resolve=False))]
+
+
+def dotted_keys(node: Any, prefix: str = "") -> Iterator[str]:
+    """Every dotted key below a node."""
+    if not isinstance(node, Mapping):
+        return
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        yield key
+        yield from dotted_keys(value, f"{key}.")

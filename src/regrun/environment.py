@@ -1,0 +1,91 @@
+"""What a run was computed with: versions, hardware, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "regrun",
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "torchvision",
+    "numpy",
+    "hydra-core",
+    "omegaconf",
+    "wandb",
+)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Everything a reader would ask when a number does not come out again."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "cpu": cpu_model(),
+        "cores": available_cores(),
+        "versions": {name: installed for name in PACKAGES if (installed := package_version(name))},
+        "commit": git_commit(),
+        "gpu": gpu_names(),
+    }
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a package, or ``None``."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def available_cores() -> int:
+    """Cores this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def gpu_names() -> list[str]:
+    """Names of the GPUs torch sees; empty if torch has not been imported."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+
+
+@cache
+def git_commit() -> str | None:
+    """The commit of the checkout regrun runs from, with ``+`` if it has been edited; else ``None``."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(checkout), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        edited = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+" if edited else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

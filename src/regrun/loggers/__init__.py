@@ -1,0 +1,6 @@
+"""Loggers: where metrics go besides the record, which always has them."""
+
+from regrun.loggers.base import Logger, RunInfo
+from regrun.loggers.wandb import WandbLogger
+
+__all__ = ["Logger", "RunInfo", "WandbLogger"]

@@ -1,0 +1,99 @@
+"""Weights & Biases, which needs no account."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlparse
+
+from regrun.errors import UserError, one_line
+from regrun.loggers.base import RunInfo
+
+MODES = ("auto", "online", "offline")
+
+
+class WandbLogger:
+    """Logs to W&B: online when a key is present, else to offline files inside the record.
+
+    Run name, group (the experiment), tags (arm, scale), the full config, metrics and summary are logged. The
+    offline files are sent later with ``wandb sync``. W&B's own look at the git remote, which may hold
+    credentials, is switched off; the record has the commit.
+
+    Args:
+        mode: ``auto``, ``online`` or ``offline``.
+        project: W&B's project.
+        entity: user or team; ``None`` for the account's default.
+    """
+
+    def __init__(self, mode: str = "auto", project: str = "regrun", entity: str | None = None) -> None:
+        if mode not in MODES:
+            raise ValueError(f"logger.wandb.mode must be one of {', '.join(MODES)}, got {mode!r}")
+        self.mode = mode
+        self.project = project
+        self.entity = entity
+        self.run: Any = None
+
+    def start(self, run: RunInfo) -> str | None:
+        """Open the W&B run; see the class."""
+        import wandb
+
+        mode = choose_mode() if self.mode == "auto" else self.mode
+        if mode == "offline":
+            # A resumed run's history is logged anew, so that one offline file holds all of it.
+            shutil.rmtree(run.directory / "wandb", ignore_errors=True)
+        try:
+            self.run = wandb.init(
+                dir=run.directory,
+                mode="online" if mode == "online" else "offline",
+                project=self.project,
+                entity=self.entity,
+                id=run.identity,
+                resume="allow" if mode == "online" else None,
+                name=f"{run.experiment}/{run.arm}/seed{run.seed}",
+                group=run.experiment,
+                tags=[run.arm[:64], run.scale],
+                config=dict(run.config),
+                settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
+            )
+        except wandb.Error as error:
+            raise UserError(
+                f"W&B did not start ({one_line(error)}); logger.wandb.mode=offline and logger=csv need no "
+                "network"
+            ) from error
+        if mode == "offline":
+            for step, metrics in run.history:
+                self.run.log(dict(metrics), step=step)
+        return self.run.url
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Metrics at a step."""
+        self.run.log(dict(metrics), step=step)
+
+    def finish(self, status: str, summary: Mapping[str, float]) -> None:
+        """Write the summary and close the run; only a complete one counts as finished."""
+        if self.run is None:
+            return
+        self.run.summary.update({**summary, "status": status})
+        self.run.finish(exit_code=0 if status == "complete" else 1)
+        self.run = None
+
+
+def choose_mode() -> str:
+    """``online`` if a key is at hand and nobody has switched W&B off, else ``offline``."""
+    if wished := os.environ.get("WANDB_MODE"):
+        return "online" if wished in ("online", "shared") else "offline"
+    return "online" if has_key() else "offline"
+
+
+def has_key() -> bool:
+    """Whether W&B would find a key: in the environment or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,40 @@
+"""Learning-rate schedules: factors of the learning rate as functions of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[int], float]
+
+
+def constant(steps: int, warmup: int = 0) -> Schedule:
+    """The learning rate as it is, after a linear warm-up over ``warmup`` steps."""
+    return lambda step: _warm(step, warmup)
+
+
+def cosine(steps: int, warmup: int = 0, floor: float = 0.0) -> Schedule:
+    """Half a cosine from 1 down to ``floor`` at step ``steps`` (Loshchilov & Hutter, arXiv 1608.03983)."""
+
+    def factor(step: int) -> float:
+        done = _progress(step, steps, warmup)
+        return _warm(step, warmup) * (floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2)
+
+    return factor
+
+
+def linear(steps: int, warmup: int = 0, floor: float = 0.0) -> Schedule:
+    """A straight line from 1 down to ``floor`` at step ``steps``."""
+
+    def factor(step: int) -> float:
+        return _warm(step, warmup) * (1 - (1 - floor) * _progress(step, steps, warmup))
+
+    return factor
+
+
+def _warm(step: int, warmup: int) -> float:
+    return 1.0 if step >= warmup else (step + 1) / (warmup + 1)
+
+
+def _progress(step: int, steps: int, warmup: int) -> float:
+    return min(1.0, max(0.0, (step - warmup) / max(1, steps - warmup)))

@@ -1,0 +1,42 @@
+"""How large the logits have grown on the train split."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from regrun.data.base import Batch
+from regrun.models.output import Output
+from regrun.probes.base import Probe
+from regrun.regularizers.base import Task
+
+
+class LogitScale(Probe):
+    """Means over the train split of ``logit_scale`` and ``logit_margin``.
+
+    ``logit_scale`` is ``max_j |z_j|``; ``logit_margin`` is the labelled class's logit less the largest
+    other one, positive where the sample is fitted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = MeanMetric()
+        self.margin = MeanMetric()
+
+    def update(self, batch: Batch, output: Output) -> None:
+        """See the class."""
+        z = output.logits.detach()
+        y = batch.y[:, None]
+        others = z.scatter(1, y, -float("inf"))
+        self.scale.update(z.abs().amax(1))
+        self.margin.update(z.gather(1, y).squeeze(1) - others.amax(1))
+
+    def compute(self, task: Task) -> dict[str, float | Tensor]:
+        """See the class."""
+        values: dict[str, float | Tensor] = {
+            "logit_scale": self.scale.compute(),
+            "logit_margin": self.margin.compute(),
+        }
+        self.scale.reset()
+        self.margin.reset()
+        return values

@@ -1,0 +1,89 @@
+"""The contract of a procedure, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class StopRequest:
+    """Whether the run has been asked to stop, by Ctrl-C or by a scheduler's SIGTERM."""
+
+    requested = False
+
+
+class StoppedError(Exception):
+    """Raised by a procedure that has heeded a stop request, its state saved."""
+
+
+class Context(Protocol):
+    """What a procedure may ask of the run it is part of.
+
+    Attributes:
+        seed: of all randomness.
+        data_dir: where data files lie.
+        trainer: Lightning ``Trainer`` arguments: accelerator, devices, precision, strategy, ...
+        checkpoint: where the procedure saves its state.
+        checkpoint_seconds: how often, at most, it saves.
+        stop: to be looked at between steps.
+    """
+
+    seed: int
+    data_dir: Path
+    trainer: Mapping[str, Any]
+    checkpoint: Path
+    checkpoint_seconds: float
+    stop: StopRequest
+
+    @property
+    def saved_state(self) -> Path | None:
+        """The checkpoint to resume from, if there is one."""
+
+    def begin(self, description: Description) -> None:
+        """Everything is built and checked: open the record, start the loggers, print the header.
+
+        Nothing is on disk before this call. Call it once.
+        """
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record metrics at a step. Steps only grow; a step already recorded is ignored."""
+
+    def show(self, step: int, loss: float) -> None:
+        """Move the progress bar."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a procedure is about to do.
+
+    Attributes:
+        steps: how many steps it has.
+        device: where it computes, in words.
+        precision: the floating-point format, in words.
+        sizes: numbers worth a line in the header, by name.
+        data_fingerprint: a hash of the data; empty where there are none.
+        resume_step: the step of the saved state the run goes on from; what was logged later is forgotten.
+        is_main_process: whether this process is the one that records and prints.
+    """
+
+    steps: int
+    device: str = "cpu"
+    precision: str = "32-true"
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    data_fingerprint: str = ""
+    resume_step: int | None = None
+    is_main_process: bool = True
+
+
+class Procedure(Protocol):
+    """Something a run can execute: constructed from the config, called once."""
+
+    def __call__(self, context: Context) -> dict[str, float]:
+        """Do it, and return the final metrics.
+
+        Raises:
+            ValueError: before ``context.begin``, for what the user can mend.
+            StoppedError: after heeding ``context.stop``.
+        """

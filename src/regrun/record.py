@@ -1,0 +1,298 @@
+"""What a run leaves on disk: atomic, fingerprinted, resumable."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from regrun.errors import UserError
+
+SCHEMA = 1
+
+
+class Status(str, Enum):
+    """Where a run stands."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    DIED = "died"
+    COMPLETE = "complete"
+
+
+class Record:
+    """The directory of one run.
+
+    ========================  ==================================================================
+    ``config.yaml``           the resolved config
+    ``run.json``              who, when, on what: status, command, versions, hardware, commit
+    ``metrics.csv``           one row per evaluation; the first column is ``step``
+    ``checkpoint.ckpt``       the last saved state
+    ``result.json``           final metrics; written last and atomically: if it is there, the run
+                              is complete
+    ``lock``                  held by the process that is writing
+    ========================  ==================================================================
+
+    A row's step only grows. Files that are rewritten are written beside their place and moved there, so
+    a reader, or a process that comes after a ``kill -9``, never meets half a file; ``metrics.csv`` is
+    appended to, and a torn last row is dropped when the run resumes.
+
+    Args:
+        directory: need not exist yet.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.checkpoint = directory / "checkpoint.ckpt"
+        self.metrics = directory / "metrics.csv"
+        self.result_file = directory / "result.json"
+        self.manifest_file = directory / "run.json"
+        self.config_file = directory / "config.yaml"
+        self._lock = FileLock(directory / "lock")
+        self._manifest: dict[str, Any] = {}
+        self._earlier_seconds = 0.0
+        self._started = 0.0
+        self._cpu_started = 0.0
+        self._columns: list[str] = []
+        self._last_step = -1
+        self._stream: IO[str] | None = None
+
+    # --------------------------------------------------------------- reading
+
+    @property
+    def status(self) -> Status:
+        """Where the run stands, told from the files and the lock alone."""
+        if self.result_file.exists():
+            return Status.COMPLETE
+        manifest = self.manifest()
+        if not manifest:
+            return Status.ABSENT
+        status = Status(manifest["status"])
+        if status is Status.RUNNING and not self.is_locked():
+            return Status.DIED
+        return status
+
+    def is_locked(self) -> bool:
+        """Whether a living process is writing this record."""
+        if not (self.directory / "lock").exists():
+            return False
+        probe = FileLock(self.directory / "lock", is_singleton=False)
+        try:
+            probe.acquire(timeout=0)
+        except Timeout:
+            return True
+        probe.release()
+        return False
+
+    def result(self) -> dict[str, Any]:
+        """The content of ``result.json``."""
+        return json.loads(self.result_file.read_text())
+
+    def manifest(self) -> dict[str, Any]:
+        """The content of ``run.json``, empty if there is none."""
+        try:
+            return json.loads(self.manifest_file.read_text())
+        except FileNotFoundError:
+            return {}
+
+    @property
+    def last_step(self) -> int:
+        """The step of the last row written, or -1."""
+        return self._last_step
+
+    def history(self) -> list[tuple[int, dict[str, float]]]:
+        """``(step, metrics)`` of every whole row of ``metrics.csv``; a torn last row is left out."""
+        try:
+            text = self.metrics.read_text()
+        except FileNotFoundError:
+            return []
+        whole = text[: text.rfind("\n") + 1]
+        rows = csv.DictReader(whole.splitlines())
+        return [
+            (int(row.pop("step")), {name: float(value) for name, value in row.items() if value != ""})
+            for row in rows
+        ]
+
+    def is_intact(self) -> bool:
+        """Whether a complete record's config, metrics and result are as the run left them."""
+        result = self.result()
+        seal = result.pop("seal", None)
+        return seal == self._seal(result)
+
+    # --------------------------------------------------------------- writing
+
+    def begin(
+        self, manifest: Mapping[str, Any], config: Mapping[str, Any], resume_step: int | None = None
+    ) -> None:
+        """Take the record for writing.
+
+        Args:
+            manifest: what ``run.json`` is to say.
+            config: the resolved config.
+            resume_step: the step of the checkpoint that the run goes on from; rows after it are
+                forgotten. ``None`` forgets all that an earlier attempt left.
+
+        Raises:
+            UserError: if another process is writing it.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            earlier = self.manifest()
+            raise UserError(
+                f"{self.directory} is being written by process {earlier.get('pid', '?')} "
+                f"on {earlier.get('environment', {}).get('host', '?')}; wait for it, or stop it"
+            ) from None
+        if resume_step is None:
+            self._clear()
+        earlier = self.manifest()
+        self._earlier_seconds = float(earlier.get("wall_seconds", 0.0))
+        self._started = time.monotonic()
+        self._cpu_started = time.process_time()
+        self._manifest = {
+            "schema": SCHEMA,
+            **manifest,
+            "status": Status.RUNNING.value,
+            "started": earlier.get("started", _now()),
+            "resumed": [*earlier.get("resumed", []), _now()] if earlier else [],
+            "pid": os.getpid(),
+            "wall_seconds": self._earlier_seconds,
+        }
+        write_atomically(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        self._write_manifest()
+        kept = [(k, row) for k, row in self.history() if resume_step is not None and k <= resume_step]
+        self._last_step = kept[-1][0] if kept else -1
+        self._columns = list(dict.fromkeys(name for _, row in kept for name in row))
+        if kept:
+            self._rewrite(kept)
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> bool:
+        """Append a row; returns whether it was new (a step already there is ignored)."""
+        if step <= self._last_step:
+            return False
+        self._last_step = step
+        if new := [name for name in metrics if name not in self._columns]:
+            self._close_stream()
+            self._columns += new
+            self._rewrite([*self.history(), (step, dict(metrics))])
+            return True
+        if self._stream is None:
+            self._stream = self.metrics.open("a", newline="")
+        _write_row(csv.writer(self._stream), self._columns, step, metrics)
+        self._stream.flush()
+        return True
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """Complete the run. The result is the last thing written."""
+        self._close_stream()
+        self._set_status(Status.COMPLETE)
+        result = {
+            "schema": SCHEMA,
+            **{k: self._manifest.get(k) for k in ("identity", "experiment", "arm", "seed", "scale")},
+            "metrics": {name: value if math.isfinite(value) else None for name, value in metrics.items()},
+            "last_step": self._last_step,
+            "wall_seconds": self._manifest["wall_seconds"],
+            "cpu_seconds": round(time.process_time() - self._cpu_started, 3),
+            "finished": _now(),
+        }
+        result["seal"] = self._seal(result)
+        write_atomically(self.result_file, json.dumps(result, indent=1, allow_nan=False) + "\n")
+        self._lock.release()
+
+    def stop(self, status: Status, message: str = "") -> None:
+        """Leave the run unfinished, with the reason; it can be resumed."""
+        self._close_stream()
+        try:
+            self._set_status(status, message)
+        finally:
+            self._lock.release()
+
+    # --------------------------------------------------------------- helpers
+
+    def _set_status(self, status: Status, message: str = "") -> None:
+        self._manifest["status"] = status.value
+        self._manifest["wall_seconds"] = round(self._earlier_seconds + time.monotonic() - self._started, 3)
+        if message:
+            self._manifest["message"] = message
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        write_atomically(self.manifest_file, json.dumps(self._manifest, indent=1) + "\n")
+
+    def _rewrite(self, rows: list[tuple[int, dict[str, float]]]) -> None:
+        with atomic_writer(self.metrics) as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["step", *self._columns])
+            for step, row in rows:
+                _write_row(writer, self._columns, step, row)
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _clear(self) -> None:
+        for entry in self.directory.iterdir():
+            if entry.name == "lock":
+                continue
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def _seal(self, result: Mapping[str, Any]) -> str:
+        digest = hashlib.sha256(json.dumps(result, sort_keys=True).encode())
+        for file in (self.config_file, self.metrics):
+            digest.update(file.read_bytes() if file.exists() else b"")
+        return digest.hexdigest()
+
+
+def _write_row(writer: Any, columns: list[str], step: int, metrics: Mapping[str, float]) -> None:
+    # repr keeps every digit, so a figure read back is the figure that was measured.
+    writer.writerow([step, *(repr(metrics[name]) if name in metrics else "" for name in columns)])
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+class atomic_writer:  # noqa: N801
+    """A text stream beside ``target`` that takes its place, durably, when the block ends well."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __enter__(self) -> IO[str]:
+        handle, name = tempfile.mkstemp(dir=self.target.parent, prefix=f".{self.target.name}.")
+        self.partial = Path(name)
+        self.stream = os.fdopen(handle, "w", newline="", encoding="utf-8")
+        return self.stream
+
+    def __exit__(self, kind: object, *exception: object) -> None:
+        try:
+            if kind is None:
+                self.stream.flush()
+                os.fsync(self.stream.fileno())
+            self.stream.close()
+            if kind is None:
+                self.partial.replace(self.target)
+        finally:
+            self.partial.unlink(missing_ok=True)
+
+
+def write_atomically(target: Path, text: str) -> None:
+    """Replace a file's content, so that a reader sees the old or the new, never a part."""
+    with atomic_writer(target) as stream:
+        stream.write(text)

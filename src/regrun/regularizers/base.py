@@ -1,0 +1,86 @@
+"""The contract of a regularizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from regrun.data.base import Batch, InputSpec
+from regrun.models.output import Output
+
+
+class Task(Protocol):
+    """What a regularizer or a probe may know of the task that holds it.
+
+    Attributes:
+        model: the network that is trained.
+        inputs: what one input looks like.
+        classes: the number of classes.
+        train_samples: size of the train split, for a memory of one entry per sample.
+        optimizer: the optimizer, once training has begun.
+    """
+
+    model: nn.Module
+    inputs: InputSpec
+    classes: int
+    train_samples: int
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer, once training has begun."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One forward pass of training.
+
+    Attributes:
+        batch: what went in, after every ``transform``.
+        output: what came out.
+        task: who trains.
+        number: optimization steps taken before this one.
+        epoch: passes over the train split completed before this step.
+    """
+
+    batch: Batch
+    output: Output
+    task: Task
+    number: int
+    epoch: int
+
+
+class Regularizer(nn.Module):
+    """Shapes training at the moments it overrides, and costs nothing at the others.
+
+    A regularizer is held by the task as a submodule: its buffers move with the device and travel in the
+    checkpoint. Where several regularizers share a moment, they act in the order of the command line.
+    """
+
+    def attach(self, task: Task) -> None:
+        """Once, before training: reparametrize weights, wrap layers, allocate a memory."""
+
+    def transform(self, batch: Batch) -> Batch:
+        """Before the forward pass: replace inputs or targets."""
+        return batch
+
+    def loss(self, step: Step) -> Tensor:
+        """Replace the training loss by this scalar. At most one regularizer of a run may."""
+        raise NotImplementedError
+
+    def penalty(self, step: Step) -> Tensor:
+        """Add this scalar to the training loss."""
+        raise NotImplementedError
+
+    def edit_gradients(self, task: Task) -> None:
+        """After backward, before the optimizer: change ``.grad`` (or the weights) in place."""
+
+    def project(self, task: Task) -> None:
+        """After the optimizer: change the weights in place."""
+
+
+def overrides(regularizer: Regularizer, moment: str) -> bool:
+    """Whether a regularizer acts at a moment, by whether its class overrides that method."""
+    return getattr(type(regularizer), moment) is not getattr(Regularizer, moment)

@@ -1,0 +1,27 @@
+"""The L1 penalty."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from regrun.regularizers.base import Regularizer, Step
+
+
+class L1(Regularizer):
+    """Adds ``rate * sum |w|`` over every parameter of the model to the loss (Tibshirani's lasso, 1996).
+
+    Args:
+        rate: strength, at least 0.
+    """
+
+    def __init__(self, rate: float = 1e-5) -> None:
+        super().__init__()
+        if rate < 0:
+            raise ValueError(f"the L1 penalty's rate must be at least 0, got {rate}")
+        self.rate = rate
+
+    def penalty(self, step: Step) -> Tensor:
+        """See the class."""
+        norms = [weight.abs().sum() for weight in step.task.model.parameters() if weight.requires_grad]
+        return self.rate * torch.stack(norms).sum()

@@ -1,0 +1,384 @@
+"""One run, from its config to its record."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from regrun.app import experiment_name, plain_config, register_resolvers
+from regrun.arms import arm_name
+from regrun.console import Display
+from regrun.environment import available_cores, describe_environment
+from regrun.errors import UserError, nearest, one_line
+from regrun.identity import fingerprint
+from regrun.loggers.base import Logger, RunInfo
+from regrun.procedures.base import Description, StoppedError, StopRequest
+from regrun.record import Record, Status
+from regrun.whitelist import check_targets, make_importable
+
+# A job is unpickled in workers of other processes by importing this module.
+register_resolvers()
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+NO_PLACE = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
+
+STOP = StopRequest()  # one per process: a worker that was asked to stop begins no further run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        label: which run, for people.
+        status: the record's status.
+        directory: the record.
+        exit_code: 0 complete, 1 a bug, 2 something the user can mend, 130 interrupted.
+        message: why it is not complete, in one line.
+        was_there: whether the run was complete before.
+    """
+
+    label: str
+    status: Status
+    directory: Path
+    exit_code: int = 0
+    message: str = ""
+    was_there: bool = False
+
+
+def job(cfg: DictConfig) -> Outcome:
+    """What Hydra calls: execute one run. Never raises for a run that fails."""
+    hydra = HydraConfig.get()
+    multirun = hydra.mode == RunMode.MULTIRUN
+    parallel = multirun and hydra.launcher._target_ != BASIC_LAUNCHER
+    with_hydra = cfg.copy()
+    with_hydra._set_flag("struct", False)
+    with_hydra["hydra"] = hydra
+    overrides = list(hydra.overrides.task)
+    experiment = experiment_name(with_hydra)
+    directory = Path(os.path.relpath(hydra.runtime.output_dir))
+    label = f"{experiment} {' '.join(o for o in overrides if not o.startswith('experiment='))}".strip()
+    display = Display(brief=multirun, silent=parallel)
+    try:
+        config = plain_config(cfg)
+        arm = arm_name(overrides, config.get("arms") or {})
+        run = Run(config, experiment, arm, overrides, config_dirs(hydra), directory, display)
+        concurrent = hydra.launcher.get("n_jobs", 1) if parallel else 1
+        with stop_on_signal(), threads(config["trainer"].get("threads"), concurrent):
+            status, was_there = run.execute()
+        return Outcome(label, status, directory, was_there=was_there)
+    except StoppedError:
+        message = f"interrupted; go on with: {command_line(overrides, config_dirs(hydra))}"
+        return Outcome(label, Status.INTERRUPTED, directory, 130, message)
+    except UserError as error:
+        return Outcome(label, Status.FAILED, directory, 2, one_line(error))
+    except Exception as error:
+        if not parallel:
+            traceback.print_exc()
+        message = f"{type(error).__name__}: {one_line(error)}"
+        return Outcome(label, Status.FAILED, directory, 1, message)
+    finally:
+        display.stop()
+        remove_if_empty(directory)
+
+
+class Run:
+    """One run in the making; the ``Context`` of its procedure.
+
+    Args:
+        config: resolved.
+        experiment: its experiment's name.
+        arm: its arm's name.
+        overrides: the task overrides it was asked for with.
+        config_dirs: folders of the user's own configs.
+        directory: the record.
+        display: what the user sees.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        experiment: str,
+        arm: str,
+        overrides: list[str],
+        config_dirs: list[str],
+        directory: Path,
+        display: Display,
+    ) -> None:
+        self.config = config
+        self.experiment = experiment
+        self.arm = arm
+        self.overrides = overrides
+        self.config_dirs = config_dirs
+        self.display = display
+        self.record = Record(directory)
+        self.identity = fingerprint(config)
+        self.loggers: list[Logger] = []
+        self.is_main_process = int(os.environ.get("LOCAL_RANK", "0")) == 0
+        self.begun = False
+
+        self.seed = int(config["seed"])
+        self.scale = str(config["scale"])
+        self.data_dir = Path(config["data_dir"])
+        self.trainer: Mapping[str, Any] = {k: v for k, v in config["trainer"].items() if k != "threads"}
+        self.checkpoint = self.record.checkpoint.absolute()
+        self.checkpoint_seconds = float(config["checkpoint_seconds"])
+        self.stop = STOP
+
+    def execute(self) -> tuple[Status, bool]:
+        """Do what is left to do; returns the status and whether it was complete before.
+
+        Raises:
+            UserError: for what the user can mend.
+            StoppedError: if interrupted; the record says so.
+        """
+        if self.record.status is Status.COMPLETE and not self.config["force"]:
+            self.display.note(f"already complete: {self.record.directory} (force=true runs it again)")
+            self.display.results(self.record.result()["metrics"], self.record.directory)
+            return Status.COMPLETE, True
+        if STOP.requested:
+            raise StoppedError
+        with naming_full_disks():
+            procedure = build(self.config)
+            try:
+                metrics = procedure(self)
+                self.display.stop()
+                for logger in self.loggers:
+                    logger.finish(Status.COMPLETE.value, metrics)
+                if self.is_main_process:
+                    self.record.finish(metrics)
+            except BaseException as error:
+                self.display.stop()
+                raise self._abandon(error) from error
+        self.display.results(metrics, self.record.directory)
+        return Status.COMPLETE, False
+
+    def _abandon(self, error: BaseException) -> BaseException:
+        """Mark the record as unfinished, and return the error that the caller is to see."""
+        stopped = isinstance(error, StoppedError | KeyboardInterrupt)
+        if not self.begun and isinstance(error, ValueError):
+            return UserError(one_line(error))
+        if not self.begun or not self.is_main_process:
+            return StoppedError() if stopped else error
+        status = Status.INTERRUPTED if stopped else Status.FAILED
+        try:
+            if not stopped and not isinstance(error, UserError | OSError):
+                text = "".join(traceback.format_exception(error))
+                (self.record.directory / "traceback.txt").write_text(text)
+            for logger in self.loggers:
+                logger.finish(status.value, {})
+        finally:
+            self.record.stop(status, "interrupted" if stopped else one_line(error))
+        return StoppedError() if stopped else error
+
+    # ------------------------------------------------- what a procedure asks
+
+    @property
+    def saved_state(self) -> Path | None:
+        """The checkpoint to resume from, unless the run is to be done anew."""
+        return self.checkpoint if self.checkpoint.exists() and not self.config["force"] else None
+
+    def begin(self, description: Description) -> None:
+        """Open the record, start the loggers, print the header."""
+        if not description.is_main_process:
+            self.is_main_process = False
+            return
+        data = self.record.manifest().get("data_fingerprint", "")
+        if description.resume_step is not None and data != description.data_fingerprint:
+            raise UserError(
+                f"the data have changed since {self.record.directory} was begun; "
+                "force=true starts it over with the new data"
+            )
+        self.record.begin(
+            {
+                "identity": self.identity,
+                "experiment": self.experiment,
+                "arm": self.arm,
+                "seed": self.seed,
+                "scale": self.scale,
+                "overrides": self.overrides,
+                "command": command_line(self.overrides, self.config_dirs),
+                "steps": description.steps,
+                "device": description.device,
+                "precision": description.precision,
+                "sizes": dict(description.sizes),
+                "data_fingerprint": description.data_fingerprint,
+                "environment": describe_environment(),
+            },
+            self.config,
+            description.resume_step,
+        )
+        self.begun = True
+        self.display.header(
+            f"{self.experiment} · {self.arm}",
+            {
+                "seed": f"{self.seed}    scale {self.scale}    steps {description.steps}",
+                "device": f"{description.device}    precision {description.precision}",
+                **({"data": "    ".join(f"{n:,} {what}" for what, n in description.sizes.items())}),
+                "record": str(self.record.directory),
+                **({} if description.resume_step is None else {"resumes": f"after step {description.resume_step}"}),
+            },
+        )
+        self._start_loggers()
+        title = f"{self.experiment} {self.arm} seed {self.seed}"
+        self.display.start(title, description.steps, description.resume_step or 0)
+
+    def _start_loggers(self) -> None:
+        from hydra.utils import instantiate
+
+        info = RunInfo(
+            self.identity,
+            self.experiment,
+            self.arm,
+            self.seed,
+            self.scale,
+            self.config,
+            self.record.directory.absolute(),
+            self.record.history(),
+        )
+        for node in (self.config["logger"] or {}).values():
+            logger = instantiate(node, _convert_="all")
+            if line := logger.start(info):
+                self.display.note(f"logging to {line}")
+            self.loggers.append(logger)
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record metrics at a step."""
+        if not self.begun or not self.record.log(step, metrics):
+            return
+        for logger in self.loggers:
+            logger.log(step, metrics)
+        self.display.evaluated(metrics)
+
+    def show(self, step: int, loss: float) -> None:
+        """Move the progress bar."""
+        self.display.show(step, loss)
+
+
+def build(config: Mapping[str, Any]) -> Any:
+    """Construct the procedure, and with it every component.
+
+    Raises:
+        UserError: if a target is not trusted or a parameter is wrong.
+    """
+    make_importable()
+    check_targets({"procedure": config["procedure"], "logger": config["logger"]})
+
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(config["procedure"], _convert_="all")
+    except InstantiationException as error:
+        raise UserError(explain_construction(error)) from error
+
+
+def explain_construction(error: BaseException) -> str:
+    """Why a component could not be constructed, in one line."""
+    where = ""
+    cause: BaseException = error
+    for line in str(error).splitlines():
+        if line.startswith("full_key:"):
+            where = line.removeprefix("full_key:").strip().removeprefix("procedure.")
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    text = one_line(cause)
+    if "unexpected keyword argument" in text:
+        word = text.rpartition("argument ")[2].split(";")[0].strip(" '.?")
+        text = f"there is no parameter {word!r}{nearest(word, parameter_names(error))}"
+    return f"{where}: {text}" if where else text
+
+
+def parameter_names(error: BaseException) -> list[str]:
+    """The parameters of the target an ``InstantiationException`` names."""
+    import inspect
+    import re
+
+    from regrun.whitelist import locate
+
+    match = re.search(r"target ['\"]([\w.]+)['\"]", str(error))
+    return list(inspect.signature(locate("", match[1])).parameters) if match else []
+
+
+def config_dirs(hydra: DictConfig) -> list[str]:
+    """The folders given with ``--config-dir``."""
+    return [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+
+
+def command_line(overrides: list[str], folders: list[str]) -> str:
+    """The command that asks for the same run."""
+    return shlex.join(["regrun", *(w for f in folders for w in ("--config-dir", f)), *overrides])
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop after the step; a second Ctrl-C kills."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def heed(number: int, frame: Any) -> None:
+        if STOP.requested and number == signal.SIGINT and time.monotonic() - first[0] > 0.5:
+            raise KeyboardInterrupt
+        if not STOP.requested:
+            first[0] = time.monotonic()
+        STOP.requested = True
+
+    first = [0.0]
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    earlier = {number: signal.signal(number, heed) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def threads(wished: int | None, concurrent: int) -> Iterator[None]:
+    """Compute with ``wished`` threads, or with this run's share of the cores; then as before."""
+    cores = available_cores()
+    workers = cores if concurrent < 1 else concurrent
+    count = wished or max(1, cores // workers)
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def naming_full_disks() -> Iterator[None]:
+    """Say in plain words that a disk is full or cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        raise UserError(f"cannot write {error.filename or 'the record'}: {error.strerror}") from error
+
+
+def remove_if_empty(directory: Path) -> None:
+    """Remove a record's folder, and its arm's and experiment's, where nothing was put into it."""
+    for folder in (directory, directory.parent, directory.parent.parent):
+        try:
+            folder.rmdir()
+        except OSError:
+            return

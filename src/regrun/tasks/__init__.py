@@ -1,0 +1,1 @@
+"""Tasks: LightningModules that turn a model, an optimizer and regularizers into steps."""

@@ -1,0 +1,261 @@
+"""Supervised classification as a LightningModule."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from regrun.data.base import Batch, Dataset, Splits
+from regrun.data.stream import BatchList, BatchStream
+from regrun.errors import TrainingDivergedError
+from regrun.models.output import as_output
+from regrun.probes.base import Probe
+from regrun.regularizers.base import Regularizer, Step, overrides
+
+EVALUATION_BATCH = 16_384
+SPLITS = ("train", "test")  # in the order of the validation loaders
+
+
+class Supervised(pl.LightningModule):
+    """Minimizes a classification loss, with regularizers at their moments and probes at evaluations.
+
+    The loss is softmax cross-entropy of the logits in the model's precision, unless a regularizer replaces
+    it. An evaluation runs over both splits and reports ``train_loss``, ``train_accuracy``, ``test_loss``,
+    ``test_accuracy`` (softmax cross-entropy in float64, whatever is trained on), ``loss`` (the training
+    objective of the last step, penalties included) and what the probes measure.
+
+    Args:
+        model: the network; returns logits or an ``Output``.
+        dataset: describes the task.
+        splits: the samples.
+        make_optimizer: builds the optimizer from ``(name, parameter)`` pairs.
+        schedule: factor of the learning rate at a step; ``None`` keeps it constant.
+        regularizers: by name, in order.
+        probes: by name.
+        eval_every: steps between evaluations.
+        batch_size: samples per step, ``None`` for the full batch.
+        seed: of the shuffling.
+        report: called at each evaluation with the step and the metrics.
+
+    Raises:
+        ValueError: if two regularizers replace the loss.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: Dataset,
+        splits: Splits,
+        make_optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer],
+        schedule: Callable[[int], float] | None,
+        regularizers: Mapping[str, Regularizer],
+        probes: Mapping[str, Probe],
+        eval_every: int,
+        batch_size: int | None,
+        seed: int,
+        report: Callable[[int, dict[str, float]], None],
+    ) -> None:
+        super().__init__()
+        replacing = [name for name, regularizer in regularizers.items() if overrides(regularizer, "loss")]
+        if len(replacing) > 1:
+            raise ValueError(f"{' and '.join(replacing)} both replace the loss; choose one of them")
+        self.model = model
+        self.inputs = dataset.inputs
+        self.classes = dataset.classes
+        self.train_samples = len(splits.train)
+        self.splits = splits
+        self.make_optimizer = make_optimizer
+        self.schedule = schedule
+        self.eval_every = eval_every
+        self.batch_size = batch_size
+        self.seed = seed
+        self.report = report
+
+        self.regularizers = nn.ModuleDict(regularizers)
+        self.probes = nn.ModuleDict(probes)
+        self._transforming = _acting(regularizers, "transform")
+        self._replacing = regularizers[replacing[0]] if replacing else None
+        self._penalizing = _acting(regularizers, "penalty")
+        self._editing = _acting(regularizers, "edit_gradients")
+        self._projecting = _acting(regularizers, "project")
+        self._probing = list(probes.values())
+
+        self.accuracy = nn.ModuleList(
+            MulticlassAccuracy(self.classes, average="micro", validate_args=False) for _ in SPLITS
+        )
+        self.evaluation_loss = nn.ModuleList(MeanMetric() for _ in SPLITS)
+        self._losses: list[Tensor] = []  # of the steps since the last evaluation, not yet looked at
+        self._optimizer: Optimizer | None = None
+        self._random_state: dict[str, Any] | None = None
+        for regularizer in regularizers.values():
+            regularizer.attach(self)
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer, once training has begun."""
+        if self._optimizer is None:
+            raise RuntimeError("the optimizer exists only once training has begun")
+        return self._optimizer
+
+    # ------------------------------------------------------------------ data
+
+    def train_dataloader(self) -> BatchStream:
+        """Batches from the current step on."""
+        trainer = self.trainer
+        return BatchStream(
+            self.splits.train.to(self.device),
+            self.batch_size,
+            self.seed,
+            start=trainer.global_step,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        )
+
+    def val_dataloader(self) -> list[BatchList]:
+        """The train and the test split, each once."""
+        trainer = self.trainer
+        return [
+            BatchList(split.to(self.device), EVALUATION_BATCH, trainer.global_rank, trainer.world_size)
+            for split in (self.splits.train, self.splits.test)
+        ]
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Nothing: the samples lie on the device."""
+        return batch
+
+    # -------------------------------------------------------------- training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The objective of one batch."""
+        for regularizer in self._transforming:
+            batch = regularizer.transform(batch)
+        output = as_output(self.model(batch.x))
+        if self._replacing is None and not self._penalizing:
+            loss = F.cross_entropy(output.logits, batch.y)
+        else:
+            number = self.trainer.global_step
+            epoch = number * (self.batch_size or self.train_samples) // self.train_samples
+            step = Step(batch, output, self, number, epoch)
+            if self._replacing is None:
+                loss = F.cross_entropy(output.logits, batch.y)
+            else:
+                loss = self._replacing.loss(step)
+            for regularizer in self._penalizing:
+                loss = loss + regularizer.penalty(step)
+        self._losses.append(loss.detach())
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Let regularizers edit the gradients, and probes see them before and after."""
+        probing = self._probing and (self.trainer.global_step + 1) % self.eval_every == 0
+        if probing:
+            for probe in self._probing:
+                probe.on_gradient(self)
+        for regularizer in self._editing:
+            regularizer.edit_gradients(self)
+        if probing:
+            for probe in self._probing:
+                probe.on_edited_gradient(self)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """One update, then the regularizers' projections."""
+        super().optimizer_step(*args, **kwargs)
+        for regularizer in self._projecting:
+            regularizer.project(self)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer and, where the learning rate changes, its schedule."""
+        self._optimizer = self.make_optimizer(self.named_parameters())
+        if self.schedule is None:
+            return self._optimizer
+        scheduler = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self.schedule)
+        return {
+            "optimizer": self._optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    # ------------------------------------------------------------ evaluation
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Evaluate one batch of the train (0) or the test split (1)."""
+        output = as_output(self.model(batch.x))
+        losses = F.cross_entropy(output.logits.double(), batch.y, reduction="none")
+        self.evaluation_loss[dataloader_idx].update(losses)
+        self.accuracy[dataloader_idx].update(output.logits, batch.y)
+        if SPLITS[dataloader_idx] == "train":
+            for probe in self._probing:
+                probe.update(batch, output)
+
+    def on_validation_epoch_end(self) -> None:
+        """Report the evaluation, unless the loss has diverged since the last one."""
+        last_loss = self.check_losses()
+        row: dict[str, float | Tensor] = {} if last_loss is None else {"loss": last_loss}
+        for split, loss, accuracy in zip(SPLITS, self.evaluation_loss, self.accuracy, strict=True):
+            row |= {f"{split}_loss": loss.compute(), f"{split}_accuracy": accuracy.compute()}
+            loss.reset()
+            accuracy.reset()
+        for probe in self._probing:
+            row |= probe.compute(self)
+        self.report(self.trainer.global_step, {name: float(value) for name, value in row.items()})
+
+    def check_losses(self) -> float | None:
+        """The last training loss, or ``None`` before the first step.
+
+        The losses of the steps since the last check are read here, all at once, because reading each as it
+        comes would stall a GPU at every step.
+
+        Raises:
+            TrainingDivergedError: names the first step whose loss was not finite.
+        """
+        if not self._losses:
+            return None
+        losses = torch.stack(self._losses)
+        self._losses.clear()
+        finite = losses.isfinite()
+        if not finite.all():
+            first = int((~finite).nonzero()[0])
+            step = self.trainer.global_step - len(losses) + first + 1
+            raise TrainingDivergedError(step, float(losses[first]))
+        return float(losses[-1])
+
+    # ---------------------------------------------------------------- resume
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the states of the random number generators: dropout must go on where it was."""
+        state: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
+        kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+        state["numpy"] = (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss)
+        if torch.cuda.is_available():
+            state["cuda"] = torch.cuda.get_rng_state_all()
+        checkpoint["random_state"] = state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the states until training starts: setting up draws random numbers too."""
+        self._random_state = checkpoint.get("random_state")
+
+    def on_train_start(self) -> None:
+        """Set the random number generators as they were when the checkpoint was written."""
+        if (state := self._random_state) is None:
+            return
+        self._random_state = None
+        random.setstate(state["python"])
+        torch.set_rng_state(state["torch"])
+        kind, keys, *rest = state["numpy"]
+        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+        if "cuda" in state and len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _acting(regularizers: Mapping[str, Regularizer], moment: str) -> list[Regularizer]:
+    return [regularizer for regularizer in regularizers.values() if overrides(regularizer, moment)]
