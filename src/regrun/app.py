@@ -18,7 +18,7 @@ from regrun.arms import arm_name
 from regrun.errors import UserError, nearest, one_line
 from regrun.identity import fingerprint
 from regrun.paths import conf_dir
-from regrun.whitelist import check_targets
+from regrun.whitelist import check_target_names
 
 CONFIG_NAME = "config"
 HYDRA_VERSION_BASE = "1.3"
@@ -105,7 +105,7 @@ def compose_config(
 
 
 def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bool) -> None:
-    """Compose the command's config once before Hydra acts on it, and check every ``_target_`` in it.
+    """Compose the command's config once before Hydra acts on it, and check every ``_target_`` it names.
 
     Of a sweep, the first job is checked here, and each job's own config before it runs.
 
@@ -115,8 +115,8 @@ def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bo
     if config_dir is not None:
         check_config_dir(Path(config_dir))
     cfg = compose_config(first_job(overrides) if multirun else overrides, config_dir)
-    check_targets(plain_config(cfg))
-    check_targets({"hydra": OmegaConf.to_container(cfg.hydra, resolve=False)})
+    check_target_names(plain_config(cfg))
+    check_target_names({"hydra": OmegaConf.to_container(cfg.hydra, resolve=False)})
 
 
 def check_config_dir(folder: Path) -> None:
@@ -139,7 +139,7 @@ def first_job(overrides: Sequence[str]) -> list[str]:
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
-        raise UserError(one_line(str(error).split("\n")[0])) from error
+        raise explain(error, overrides) from error
     return [
         f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
         if override.is_discrete_sweep()
@@ -158,6 +158,8 @@ def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = 
         hint = nearest(name, known) or (f" (known: {', '.join(sorted(known))})" if known else "")
         return UserError(f"unknown {group} {name!r}{hint}")
     text = str(error).split("\n")[0]
+    if isinstance(error, OverrideParseException):
+        return UserError(f"cannot read {error.override!r}: {one_line(text)}")
     if match := re.search(r"Could not override '([^']+)'", text):
         key = match[1].split("@")[0]
         return UserError(f"unknown key {key!r}{nearest(key, known_keys(key, overrides, search))}")

@@ -73,6 +73,8 @@ def run_hydra(words: list[str]) -> int:
     from regrun.run import Outcome, job
     from regrun.sweep import SweepUnfinishedError
 
+    # Hydra's parser stumbles over -m between overrides.
+    words.sort(key=lambda word: word not in ("-m", "--multirun"))
     options = get_args_parser().parse_args(words)
     asks_only = options.help or options.hydra_help or options.shell_completion
     if not asks_only:

@@ -22,7 +22,7 @@ class TrainingDivergedError(UserError):
         self.step = step
         self.value = value
         super().__init__(
-            f"the loss became {value} at step {step}; the last good checkpoint is kept "
+            f"the loss became {value} at step {step}; what was saved before is kept "
             "(try a smaller learning rate, or a higher trainer.precision)"
         )
 

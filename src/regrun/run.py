@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import signal
 import threading
@@ -23,12 +24,12 @@ from regrun.app import experiment_name, plain_config, register_resolvers
 from regrun.arms import arm_name
 from regrun.console import Display
 from regrun.environment import available_cores, describe_environment
-from regrun.errors import UserError, nearest, one_line
+from regrun.errors import UserError, one_line
 from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
 from regrun.procedures.base import Description, StoppedError, StopRequest
 from regrun.record import Record, Status
-from regrun.whitelist import check_targets, make_importable
+from regrun.whitelist import check_parameters, check_targets, make_importable
 
 # A job is unpickled in workers of other processes by importing this module.
 register_resolvers()
@@ -77,10 +78,12 @@ def job(cfg: DictConfig) -> Outcome:
         config = plain_config(cfg)
         arm = arm_name(overrides, config.get("arms") or {})
         run = Run(config, experiment, arm, overrides, config_dirs(hydra), directory, display)
+        if run.is_complete():
+            return Outcome(label, Status.COMPLETE, directory, was_there=True)
         concurrent = hydra.launcher.get("n_jobs", 1) if parallel else 1
         with stop_on_signal(), threads(config["trainer"].get("threads"), concurrent):
-            status, was_there = run.execute()
-        return Outcome(label, status, directory, was_there=was_there)
+            run.execute()
+        return Outcome(label, Status.COMPLETE, directory)
     except StoppedError:
         message = f"interrupted; go on with: {command_line(overrides, config_dirs(hydra))}"
         return Outcome(label, Status.INTERRUPTED, directory, 130, message)
@@ -139,17 +142,21 @@ class Run:
         self.checkpoint_seconds = float(config["checkpoint_seconds"])
         self.stop = STOP
 
-    def execute(self) -> tuple[Status, bool]:
-        """Do what is left to do; returns the status and whether it was complete before.
+    def is_complete(self) -> bool:
+        """Whether there is nothing to do; shows the results if so."""
+        if self.config["force"] or self.record.status is not Status.COMPLETE:
+            return False
+        self.display.note(f"already complete: {self.record.directory} (force=true runs it again)")
+        self.display.results(self.record.result()["metrics"], self.record.directory)
+        return True
+
+    def execute(self) -> None:
+        """Do what is left to do.
 
         Raises:
             UserError: for what the user can mend.
             StoppedError: if interrupted; the record says so.
         """
-        if self.record.status is Status.COMPLETE and not self.config["force"]:
-            self.display.note(f"already complete: {self.record.directory} (force=true runs it again)")
-            self.display.results(self.record.result()["metrics"], self.record.directory)
-            return Status.COMPLETE, True
         if STOP.requested:
             raise StoppedError
         with naming_full_disks():
@@ -165,7 +172,6 @@ class Run:
                 self.display.stop()
                 raise self._abandon(error) from error
         self.display.results(metrics, self.record.directory)
-        return Status.COMPLETE, False
 
     def _abandon(self, error: BaseException) -> BaseException:
         """Mark the record as unfinished, and return the error that the caller is to see."""
@@ -278,40 +284,19 @@ def build(config: Mapping[str, Any]) -> Any:
     make_importable()
     check_targets({"procedure": config["procedure"], "logger": config["logger"]})
 
+    check_parameters({"procedure": config["procedure"]})
+
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     try:
         return instantiate(config["procedure"], _convert_="all")
     except InstantiationException as error:
-        raise UserError(explain_construction(error)) from error
-
-
-def explain_construction(error: BaseException) -> str:
-    """Why a component could not be constructed, in one line."""
-    where = ""
-    cause: BaseException = error
-    for line in str(error).splitlines():
-        if line.startswith("full_key:"):
-            where = line.removeprefix("full_key:").strip().removeprefix("procedure.")
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    text = one_line(cause)
-    if "unexpected keyword argument" in text:
-        word = text.rpartition("argument ")[2].split(";")[0].strip(" '.?")
-        text = f"there is no parameter {word!r}{nearest(word, parameter_names(error))}"
-    return f"{where}: {text}" if where else text
-
-
-def parameter_names(error: BaseException) -> list[str]:
-    """The parameters of the target an ``InstantiationException`` names."""
-    import inspect
-    import re
-
-    from regrun.whitelist import locate
-
-    match = re.search(r"target ['\"]([\w.]+)['\"]", str(error))
-    return list(inspect.signature(locate("", match[1])).parameters) if match else []
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        where = re.search(r"full_key: (?:procedure\.)?(\S+)", str(error))
+        raise UserError(f"{where[1]}: {one_line(cause)}" if where else one_line(cause)) from error
 
 
 def config_dirs(hydra: DictConfig) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from regrun.errors import UserError
+from regrun.errors import UserError, nearest
 
 # Packages whose objects a config may construct; plugins of Hydra are checked by Hydra itself.
 TRUSTED = ("regrun", "torch.nn", "torch.optim")
@@ -32,50 +33,94 @@ def make_importable() -> None:
         sys.path.append(here)
 
 
-def check_targets(config: Any) -> None:
-    """Walk a config and check every ``_target_`` in it.
+def check_target_names(config: Any) -> None:
+    """Check that every ``_target_`` in a config is named in a trusted package; imports nothing.
 
     Raises:
-        UserError: names the first target that is not trusted, or does not exist.
+        UserError: names the first that is not.
     """
     for key, target in find_targets(config):
-        check_target(key, target)
+        home_of(key, target)
 
 
-def find_targets(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every ``(key, target)`` below a config node of plain dictionaries and lists."""
+def check_targets(config: Any) -> None:
+    """Check that every ``_target_`` in a config is named in a trusted package and defined in one.
+
+    Raises:
+        UserError: names the first that is not, or does not exist.
+    """
+    for key, target in find_targets(config):
+        if (package := home_of(key, target)) is not None:
+            check_definition(key, target, package)
+
+
+def find_targets(config: Any) -> Iterator[tuple[str, str]]:
+    """Every ``(key, target)`` in a config of plain dictionaries and lists."""
+    for path, node in find_nodes(config):
+        for name in ("_target_", "()"):  # the second is how a logging configuration names a callable
+            if name in node:
+                yield f"{path}.{name}".lstrip("."), str(node[name])
+
+
+def find_nodes(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every ``(key, dictionary)`` in a config, from the top down."""
     if isinstance(node, Mapping):
+        yield path, node
         for name, value in node.items():
-            key = f"{path}.{name}" if path else str(name)
-            # "()" is how a logging configuration names a callable.
-            if name in ("_target_", "()"):
-                yield key, str(value)
-            else:
-                yield from find_targets(value, key)
+            yield from find_nodes(value, f"{path}.{name}".lstrip("."))
     elif isinstance(node, list | tuple):
         for k, value in enumerate(node):
-            yield from find_targets(value, f"{path}[{k}]")
+            yield from find_nodes(value, f"{path}[{k}]")
 
 
-def check_target(key: str, target: str) -> None:
-    """Check one target: named in a trusted package, and truly defined in one.
+def check_parameters(config: Any) -> None:
+    """Check that every component's parameters exist, those of partly built ones too.
+
+    Raises:
+        UserError: names the first that does not, and the nearest that does.
+    """
+    for key, node in find_nodes(config):
+        if "_target_" not in node:
+            continue
+        target = str(node["_target_"])
+        parameters = inspect.signature(locate(key, target)).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            continue
+        for name in node:
+            if name not in parameters and not str(name).startswith("_"):
+                hint = nearest(str(name), parameters)
+                raise UserError(f"{key}: {target.rpartition('.')[2]} has no parameter {name!r}{hint}")
+
+
+def home_of(key: str, target: str) -> str | None:
+    """The trusted package a target is named in; ``None`` for Hydra's own plugins.
+
+    Raises:
+        UserError: if it is named in none.
+    """
+    if key.startswith("hydra.") and target.startswith(HYDRA_OWN):
+        return None
+    trusted = trusted_packages()
+    for package in trusted:
+        if target.startswith(f"{package}."):
+            return package
+    raise UserError(
+        f"{key}: {target} is outside the packages a config may use ({', '.join(trusted)}); "
+        f"if you trust it, set {ENVIRONMENT_VARIABLE}={target.split('.')[0]}"
+    )
+
+
+def check_definition(key: str, target: str, package: str) -> None:
+    """Check that a target exists and is defined where it is named.
+
+    A trusted module's own imports are attributes of it: ``regrun.record.os.system`` is not regrun's.
 
     Raises:
         UserError: if it is not.
     """
-    if key.startswith("hydra.") and target.startswith(HYDRA_OWN):
-        return
-    trusted = trusted_packages()
-    package = next((p for p in trusted if target.startswith(f"{p}.")), None)
-    if package is None:
-        raise UserError(
-            f"{key}: {target} is outside the packages a config may use ({', '.join(trusted)}); "
-            f"if you trust it, set {ENVIRONMENT_VARIABLE}={target.split('.')[0]}"
-        )
-    # A trusted module's own imports are attributes of it: regrun.record.os.system is not regrun's.
     found = locate(key, target)
     home = getattr(found, "__module__", None) or ""
-    if not any(home == p or home.startswith(f"{p}.") for p in trusted):
+    if not any(home == trusted or home.startswith(f"{trusted}.") for trusted in trusted_packages()):
         raise UserError(f"{key}: {target} is really {home}.{getattr(found, '__name__', '?')}, not {package}'s")
 
 

@@ -66,7 +66,8 @@ class WandbLogger:
         if mode == "offline":
             for step, metrics in run.history:
                 self.run.log(dict(metrics), step=step)
-        return self.run.url
+            return None
+        return str(self.run.url)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Metrics at a step."""

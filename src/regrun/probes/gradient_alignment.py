@@ -27,25 +27,17 @@ class GradientAlignment(Probe):
     @torch.no_grad()
     def on_gradient(self, task: Task) -> None:
         """See the class."""
-        pairs = [(name, w, w.grad) for name, w in task.model.named_parameters() if w.grad is not None]
-        inner = torch.stack([-(w * g).sum(dtype=torch.float64) for _, w, g in pairs])
-        w_square = torch.stack([w.square().sum(dtype=torch.float64) for _, w, _ in pairs])
-        g_square = torch.stack([g.square().sum(dtype=torch.float64) for _, _, g in pairs])
-        self.seen["gradient_weight_cosine"] = _cosine(
-            inner.sum(), w_square.sum(), g_square.sum()
-        )
-        for (name, _, _), cosine in zip(pairs, _cosine(inner, w_square, g_square), strict=True):
+        names, inner, w_square, g_square = _products(task)
+        total = _cosine(inner.sum(), w_square.sum(), g_square.sum())
+        self.seen["gradient_weight_cosine"] = total
+        for name, cosine in zip(names, _cosine(inner, w_square, g_square), strict=True):
             self.seen[f"gradient_weight_cosine/{name}"] = cosine
 
     @torch.no_grad()
     def on_edited_gradient(self, task: Task) -> None:
         """See the class."""
-        cosines = [
-            torch.cosine_similarity(w.flatten().double(), w.grad.flatten().double(), dim=0).abs()
-            for w in task.model.parameters()
-            if w.grad is not None
-        ]
-        self.seen["edited_gradient_weight_cosine"] = torch.stack(cosines).amax()
+        _, *products = _products(task)
+        self.seen["edited_gradient_weight_cosine"] = _cosine(*products).abs().amax()
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
@@ -53,6 +45,16 @@ class GradientAlignment(Probe):
         return seen
 
 
-def _cosine(inner: Tensor, a_square: Tensor, b_square: Tensor) -> Tensor:
+def _products(task: Task) -> tuple[list[str], Tensor, Tensor, Tensor]:
+    """Names, and per tensor ``w.(-g)``, ``w.w`` and ``g.g`` in float64: late gradients are tiny."""
+    pairs = [
+        (name, w.double(), -w.grad.double()) for name, w in task.model.named_parameters() if w.grad is not None
+    ]
+    products = [torch.stack([(w * g).sum(), w.square().sum(), g.square().sum()]) for _, w, g in pairs]
+    inner, w_square, g_square = torch.stack(products).unbind(1)
+    return [name for name, _, _ in pairs], inner, w_square, g_square
+
+
+def _cosine(inner: Tensor, w_square: Tensor, g_square: Tensor) -> Tensor:
     # A zero vector has no direction; reported as orthogonal to everything, as torch does.
-    return inner / (a_square * b_square).sqrt().clamp_min(1e-300)
+    return inner / (w_square.sqrt() * g_square.sqrt()).clamp_min(1e-300)

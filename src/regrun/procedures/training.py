@@ -198,7 +198,10 @@ def make_trainer(
                 use_distributed_sampler=False,
             )
     except Exception as error:
-        raise UserError(f"this machine cannot run the chosen trainer: {one_line(error)}") from error
+        raise UserError(
+            f"this machine cannot run the chosen trainer: {one_line(error)} "
+            "(trainer=cpu needs nothing; regrun doctor says what is here)"
+        ) from error
 
 
 def check_checkpoint(path: Path) -> int:

@@ -96,6 +96,7 @@ class Supervised(pl.LightningModule):
         )
         self.evaluation_loss = nn.ModuleList(MeanMetric() for _ in SPLITS)
         self._losses: list[Tensor] = []  # of the steps since the last evaluation, not yet looked at
+        self._last_loss: float | None = None
         self._optimizer: Optimizer | None = None
         self._random_state: dict[str, Any] | None = None
         for regularizer in regularizers.values():
@@ -197,10 +198,13 @@ class Supervised(pl.LightningModule):
             for probe in self._probing:
                 probe.update(batch, output)
 
+    def on_validation_epoch_start(self) -> None:
+        """Evaluate nothing once the loss has diverged."""
+        self._last_loss = self.check_losses()
+
     def on_validation_epoch_end(self) -> None:
-        """Report the evaluation, unless the loss has diverged since the last one."""
-        last_loss = self.check_losses()
-        row: dict[str, float | Tensor] = {} if last_loss is None else {"loss": last_loss}
+        """Report the evaluation."""
+        row: dict[str, float | Tensor] = {} if self._last_loss is None else {"loss": self._last_loss}
         for split, loss, accuracy in zip(SPLITS, self.evaluation_loss, self.accuracy, strict=True):
             row |= {f"{split}_loss": loss.compute(), f"{split}_accuracy": accuracy.compute()}
             loss.reset()
