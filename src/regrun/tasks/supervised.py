@@ -102,6 +102,14 @@ class Supervised(pl.LightningModule):
         for regularizer in regularizers.values():
             regularizer.attach(self)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the current hook here some forty times a step, and a module's own bookkeeping for
+        # parameters and buffers makes each of them slow.
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     @property
     def optimizer(self) -> Optimizer:
         """The optimizer, once training has begun."""
