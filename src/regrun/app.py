@@ -7,17 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from regrun.arms import arm_name
+from regrun.catalogue import components
 from regrun.errors import UserError, nearest, one_line
 from regrun.identity import fingerprint
 from regrun.paths import conf_dir
+from regrun.recombine import recombined
 from regrun.whitelist import check_target_names
 
 CONFIG_NAME = "config"
@@ -63,33 +66,31 @@ def experiment_name(cfg: DictConfig) -> str:
 
 
 def plain_config(cfg: DictConfig) -> dict[str, Any]:
-    """The run's config, resolved, as plain dictionaries and lists; without Hydra's own node.
+    """The run's config, recombined and resolved, as plain dictionaries and lists.
+
+    Args:
+        cfg: a composed config with its ``hydra`` node, which is not part of the result.
 
     Raises:
         UserError: if a value is missing or an interpolation fails.
     """
+    own = recombined(cfg)
+    with open_dict(own):
+        del own["hydra"]
     try:
-        own = {key: cfg._get_node(key) for key in cfg if key != "hydra"}
-        plain = {
-            str(key): OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-            if OmegaConf.is_config(node)
-            else cfg[key]
-            for key, node in own.items()
-        }
+        plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise UserError(one_line(str(error).split("\n")[0])) from error
-    return plain
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
-def compose_config(
-    overrides: Sequence[str], config_dir: str | None = None, with_hydra: bool = True
-) -> DictConfig:
-    """Compose a config as the command would.
+def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+    """Compose a config as the command would, with Hydra's own node.
 
     Args:
         overrides: what one types after ``regrun``, without sweeps.
         config_dir: a folder of the user's own configs.
-        with_hydra: whether Hydra's own node is part of the result.
 
     Raises:
         UserError: in plain words, with the nearest right spelling.
@@ -99,9 +100,11 @@ def compose_config(
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base=HYDRA_VERSION_BASE):
         try:
-            return compose(CONFIG_NAME, [*overrides, *search], return_hydra_config=with_hydra)
+            return compose(CONFIG_NAME, [*overrides, *search], return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, overrides, search) from error
+        except yaml.YAMLError as error:
+            raise UserError(f"a config is not valid YAML: {one_line(error)}") from error
 
 
 def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bool) -> None:
@@ -153,6 +156,7 @@ def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = 
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.removesuffix(".yaml").rpartition("/")
         known = [option for option in error.options or [] if option != name]
+        known = known or [entry.name for entry in components() if entry.group == group]
         if not group:
             return UserError(f"there is no config {name!r}")
         hint = nearest(name, known) or (f" (known: {', '.join(sorted(known))})" if known else "")

@@ -82,8 +82,9 @@ class Record:
         if not manifest:
             return Status.ABSENT
         status = Status(manifest["status"])
-        if status is Status.RUNNING and not self.is_locked():
-            return Status.DIED
+        # Killed between its last manifest and its result, a run calls itself complete and is not.
+        if status in (Status.RUNNING, Status.COMPLETE):
+            return Status.RUNNING if self.is_locked() else Status.DIED
         return status
 
     def is_locked(self) -> bool:
@@ -193,7 +194,7 @@ class Record:
             return True
         if self._stream is None:
             self._stream = self.metrics.open("a", newline="")
-        _write_row(csv.writer(self._stream), self._columns, step, metrics)
+        _write_row(csv.writer(self._stream, lineterminator="\n"), self._columns, step, metrics)
         self._stream.flush()
         return True
 
@@ -236,7 +237,7 @@ class Record:
 
     def _rewrite(self, rows: list[tuple[int, dict[str, float]]]) -> None:
         with atomic_writer(self.metrics) as stream:
-            writer = csv.writer(stream)
+            writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(["step", *self._columns])
             for step, row in rows:
                 _write_row(writer, self._columns, step, row)

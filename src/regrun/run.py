@@ -18,7 +18,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from regrun.app import experiment_name, plain_config, register_resolvers
 from regrun.arms import arm_name
@@ -27,7 +27,7 @@ from regrun.environment import available_cores, describe_environment
 from regrun.errors import UserError, one_line
 from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
-from regrun.procedures.base import Description, StoppedError, StopRequest
+from regrun.procedures.base import Description, Procedure, StoppedError, StopRequest
 from regrun.record import Record, Status
 from regrun.whitelist import check_parameters, check_targets, make_importable
 
@@ -67,15 +67,15 @@ def job(cfg: DictConfig) -> Outcome:
     multirun = hydra.mode == RunMode.MULTIRUN
     parallel = multirun and hydra.launcher._target_ != BASIC_LAUNCHER
     with_hydra = cfg.copy()
-    with_hydra._set_flag("struct", False)
-    with_hydra["hydra"] = hydra
+    with open_dict(with_hydra):
+        with_hydra["hydra"] = hydra
     overrides = list(hydra.overrides.task)
     experiment = experiment_name(with_hydra)
     directory = Path(os.path.relpath(hydra.runtime.output_dir))
     label = f"{experiment} {' '.join(o for o in overrides if not o.startswith('experiment='))}".strip()
     display = Display(brief=multirun, silent=parallel)
     try:
-        config = plain_config(cfg)
+        config = plain_config(with_hydra)
         arm = arm_name(overrides, config.get("arms") or {})
         run = Run(config, experiment, arm, overrides, config_dirs(hydra), directory, display)
         if run.is_complete():
@@ -160,7 +160,7 @@ class Run:
         if STOP.requested:
             raise StoppedError
         with naming_full_disks():
-            procedure = build(self.config)
+            procedure, self.loggers = build(self.config)
             try:
                 metrics = procedure(self)
                 self.display.stop()
@@ -244,8 +244,6 @@ class Run:
         self.display.start(title, description.steps, description.resume_step or 0)
 
     def _start_loggers(self) -> None:
-        from hydra.utils import instantiate
-
         info = RunInfo(
             self.identity,
             self.experiment,
@@ -256,11 +254,9 @@ class Run:
             self.record.directory.absolute(),
             self.record.history(),
         )
-        for node in (self.config["logger"] or {}).values():
-            logger = instantiate(node, _convert_="all")
+        for logger in self.loggers:
             if line := logger.start(info):
                 self.display.note(f"logging to {line}")
-            self.loggers.append(logger)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record metrics at a step."""
@@ -275,22 +271,23 @@ class Run:
         self.display.show(step, loss)
 
 
-def build(config: Mapping[str, Any]) -> Any:
-    """Construct the procedure, and with it every component.
+def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:
+    """Construct the procedure, and with it every component, and the loggers.
 
     Raises:
         UserError: if a target is not trusted or a parameter is wrong.
     """
     make_importable()
-    check_targets({"procedure": config["procedure"], "logger": config["logger"]})
-
-    check_parameters({"procedure": config["procedure"]})
+    nodes = {"procedure": config["procedure"], "logger": config["logger"] or {}}
+    check_targets(nodes)
+    check_parameters(nodes)
 
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     try:
-        return instantiate(config["procedure"], _convert_="all")
+        procedure = instantiate(nodes["procedure"], _convert_="all")
+        return procedure, [instantiate(node, _convert_="all") for node in nodes["logger"].values()]
     except InstantiationException as error:
         cause: BaseException = error
         while cause.__cause__ is not None:
@@ -361,8 +358,8 @@ def naming_full_disks() -> Iterator[None]:
 
 
 def remove_if_empty(directory: Path) -> None:
-    """Remove a record's folder, and its arm's and experiment's, where nothing was put into it."""
-    for folder in (directory, directory.parent, directory.parent.parent):
+    """Remove a record's folder, and its arm's, its experiment's and ``outputs``, if they are empty."""
+    for folder in (directory, *directory.parents[:3]):
         try:
             folder.rmdir()
         except OSError:

@@ -20,8 +20,8 @@ class LogitScale(Probe):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scale = MeanMetric()
-        self.margin = MeanMetric()
+        self.scale = MeanMetric(nan_strategy="disable")
+        self.margin = MeanMetric(nan_strategy="disable")
 
     def update(self, batch: Batch, output: Output) -> None:
         """See the class."""

@@ -29,7 +29,7 @@ class SoftmaxCollapse(Probe):
         if dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
         self.dtype = DTYPES[dtype]
-        self.share = MeanMetric()
+        self.share = MeanMetric(nan_strategy="disable")
 
     def update(self, batch: Batch, output: Output) -> None:
         """See the class."""

@@ -94,7 +94,7 @@ class Supervised(pl.LightningModule):
         self.accuracy = nn.ModuleList(
             MulticlassAccuracy(self.classes, average="micro", validate_args=False) for _ in SPLITS
         )
-        self.evaluation_loss = nn.ModuleList(MeanMetric() for _ in SPLITS)
+        self.evaluation_loss = nn.ModuleList(MeanMetric(nan_strategy="disable") for _ in SPLITS)
         self._losses: list[Tensor] = []  # of the steps since the last evaluation, not yet looked at
         self._last_loss: float | None = None
         self._optimizer: Optimizer | None = None

@@ -1,0 +1,76 @@
+"""Parts picked anew on the command line, freed of what the experiment had tuned for the parts they replace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from regrun.catalogue import read_yaml
+
+# Groups of which a run has one member, and groups of which it has several, keyed by name.
+SINGLE = ("dataset", "model", "optimizer", "schedule", "procedure")
+SEVERAL = ("regularizer", "probe")
+
+
+def recombined(cfg: DictConfig) -> DictConfig:
+    """The config with each component as itself.
+
+    An experiment tunes the components it chooses: ``optimizer.eps`` for its AdamW, ``dataset.modulus`` for
+    its modular arithmetic. Hydra merges these values into whatever component is chosen in the end. Where
+    the command line chooses another one, that one comes with its own defaults here, and with what the
+    command line says of it.
+
+    Args:
+        cfg: a composed config with its ``hydra`` node; left as it is.
+    """
+    result = cfg.copy()
+    intended = intended_choices(cfg)
+    with open_dict(result):
+        for group in SINGLE:
+            chosen = cfg.hydra.runtime.choices.get(group)
+            if chosen is None or chosen == intended.get(group):
+                continue
+            file = find_config(cfg, f"{group}/{chosen}")
+            if file is None or "defaults" in (fresh := read_yaml(file)):
+                continue
+            result[group] = fresh
+            for key in overridden_keys(cfg, group):
+                OmegaConf.update(result, key, OmegaConf.select(cfg, key), force_add=True)
+        for group in SEVERAL:
+            for name in [n for n, node in (result.get(group) or {}).items() if "_target_" not in (node or {})]:
+                del result[group][name]
+    return result
+
+
+def intended_choices(cfg: DictConfig) -> dict[str, str]:
+    """The component of each group that the experiment is tuned for: its own choice, or the default."""
+    choices: dict[str, str] = {}
+    names = ["config"]
+    if experiment := cfg.hydra.runtime.choices.get("experiment"):
+        names.append(f"experiment/{experiment}")
+    for name in names:
+        file = find_config(cfg, name)
+        for entry in (read_yaml(file).get("defaults") or []) if file else []:
+            if isinstance(entry, Mapping):
+                for key, value in entry.items():
+                    choices[re.sub(r"^(override )?/?", "", str(key))] = value
+    return choices
+
+
+def find_config(cfg: DictConfig, name: str) -> Path | None:
+    """A config's file, in the first folder of Hydra's search path that has it."""
+    for source in cfg.hydra.runtime.config_sources:
+        file = Path(str(source.path).removeprefix("file://")) / f"{name}.yaml"
+        if source.schema == "file" and file.is_file():
+            return file
+    return None
+
+
+def overridden_keys(cfg: DictConfig, group: str) -> list[str]:
+    """The keys below a group that the command line sets."""
+    keys: list[Any] = [str(o).split("=", 1)[0].lstrip("+") for o in cfg.hydra.overrides.task]
+    return [key for key in keys if key.startswith(f"{group}.")]

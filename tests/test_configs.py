@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import inspect
+import re
+from itertools import product
+
+import pytest
+
+from regrun.app import compose_config, dotted_keys, plain_config
+from regrun.catalogue import components, experiments, find, read_yaml
+from regrun.identity import fingerprint
+from regrun.whitelist import check_parameters, check_targets, find_nodes, locate
+
+SCALES = ("smoke", "small", "paper")
+# What the runner gives, rather than the config.
+GIVEN = {"self", "inputs", "classes", "parameters", "params", "steps", "closure"}
+# Of torch's own classes, the parameters nobody here varies.
+TORCHS = {"amsgrad", "foreach", "maximize", "capturable", "differentiable", "dampening", "decoupled_weight_decay"}
+
+
+@pytest.mark.parametrize("entry", components(), ids=lambda e: f"{e.group}-{e.name}")
+def test_a_component_says_what_it_is_and_spells_out_its_parameters(entry: object) -> None:
+    """A default that a later version changes must not change what an old config means."""
+    assert entry.says  # type: ignore[attr-defined]
+    config = read_yaml(entry.file)  # type: ignore[attr-defined]
+    for key, node in find_nodes(config):
+        if "_target_" not in node:
+            continue
+        parameters = {
+            name
+            for name, parameter in inspect.signature(locate(key, node["_target_"])).parameters.items()
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        }
+        assert parameters - GIVEN - TORCHS == {n for n in node if not n.startswith("_")} - GIVEN
+
+
+@pytest.mark.parametrize(("entry", "scale"), product(experiments(), SCALES), ids=str)
+def test_every_arm_composes_to_a_run_of_its_own(entry: object, scale: str) -> None:
+    name = entry.name  # type: ignore[attr-defined]
+    config = plain_config(compose_config([f"experiment={name}", f"scale={scale}"]))
+    identities = {}
+    for arm, overrides in config["arms"].items():
+        composed = plain_config(compose_config([f"experiment={name}", f"scale={scale}", *overrides]))
+        check_targets(composed["procedure"])
+        check_parameters(composed["procedure"])
+        identities[arm] = fingerprint(composed)
+    twins = {
+        (a, b) for a, b in product(identities, repeat=2) if a < b and identities[a] == identities[b]
+    }
+    # At the paper's scale the arm of full size is the arm itself.
+    assert twins <= ({("perp_grad", "perp_grad_p113")} if scale == "paper" else set())
+
+
+@pytest.mark.parametrize("entry", experiments(), ids=lambda e: e.name)
+def test_a_claim_speaks_of_arms_and_metrics_that_exist(entry: object) -> None:
+    config = plain_config(compose_config([f"experiment={entry.name}"]))  # type: ignore[attr-defined]
+    assert config["paper"]["title"]
+    assert config["claims"]
+    for claim in config["claims"].values():
+        assert claim["says"]
+        named = re.findall(r"([a-z_]+)\[([a-z_0-9]+)\]", claim["expect"])
+        assert named
+        assert {arm for _, arm in named} <= set(config["arms"])
+
+
+def test_a_component_picked_anew_comes_with_its_own_defaults() -> None:
+    """Not with what the experiment tuned for the component it replaces."""
+    config = plain_config(
+        compose_config(
+            ["experiment=grokking", "optimizer=sgd", "optimizer.momentum=0.5", "dataset=sparse_parity"]
+        )
+    )
+    assert config["optimizer"] == read_yaml(find("optimizer=sgd").file) | {"momentum": 0.5}
+    assert config["dataset"] == read_yaml(find("sparse_parity").file)
+    assert config["procedure"]["optimizer"] == config["optimizer"]
+    assert config["model"]["hidden"] == [128, 128]  # the experiment's own choice keeps its tuning
+
+
+def test_dotted_keys_reach_every_leaf() -> None:
+    assert list(dotted_keys({"a": {"b": 1}, "c": [1]})) == ["a", "a.b", "c"]
