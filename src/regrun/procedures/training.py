@@ -128,19 +128,26 @@ class Interruptible(pl.Callback):
         self.saved_at = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        """Heed a stop request."""
-        if self.context.stop.requested and trainer.global_step < trainer.max_steps:
+        """Heed a stop request, unless an evaluation comes first: it would be missing after the resume."""
+        if self.context.stop.requested and trainer.global_step % pl_module.eval_every:
             pl_module.check_losses()
-            self.save(trainer)
-            raise StoppedError
+            self.stop(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Save, if the last time is long enough ago."""
+        """Save, if the last time is long enough ago; heed a stop request."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         due = time.monotonic() - self.saved_at >= self.context.checkpoint_seconds
-        if trainer.strategy.broadcast(due):
+        if self.context.stop.requested:
+            self.stop(trainer)
+        elif trainer.strategy.broadcast(due):
             self.save(trainer)
+
+    def stop(self, trainer: pl.Trainer) -> None:
+        """Save and stop, unless there is nothing left to do."""
+        if trainer.global_step < trainer.max_steps:
+            self.save(trainer)
+            raise StoppedError
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Keep the final state."""

@@ -253,8 +253,11 @@ class Supervised(pl.LightningModule):
         checkpoint["random_state"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the states until training starts: setting up draws random numbers too."""
+        """Keep the random states until training starts: setting up draws random numbers too."""
         self._random_state = checkpoint.get("random_state")
+        # Lightning converts to double precision only after loading, which would round what it loads.
+        if any(value.dtype == torch.float64 for value in checkpoint["state_dict"].values()):
+            self.double()
 
     def on_train_start(self) -> None:
         """Set the random number generators as they were when the checkpoint was written."""
