@@ -72,6 +72,18 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     return run
 
 
+@pytest.fixture
+def regrun_afresh(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Result]:
+    """The command in a new process, for what outlives it in this one: joblib keeps its workers."""
+
+    def run(*words: str) -> Result:
+        process = start(*words)
+        out, err = process.communicate(timeout=120)
+        return Result(process.returncode, out, err)
+
+    return run
+
+
 def records(folder: Path) -> list[Path]:
     """Every record below a folder."""
     return sorted(file.parent for file in folder.glob("outputs/*/*/*/run.json"))

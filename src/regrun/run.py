@@ -23,7 +23,7 @@ from omegaconf import DictConfig, open_dict
 from regrun.app import experiment_name, plain_config, register_resolvers
 from regrun.arms import arm_name
 from regrun.console import Display
-from regrun.environment import available_cores, describe_environment
+from regrun.environment import describe_environment
 from regrun.errors import UserError, one_line
 from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
@@ -80,8 +80,7 @@ def job(cfg: DictConfig) -> Outcome:
         run = Run(config, experiment, arm, overrides, config_dirs(hydra), directory, display)
         if run.is_complete():
             return Outcome(label, Status.COMPLETE, directory, was_there=True)
-        concurrent = hydra.launcher.get("n_jobs", 1) if parallel else 1
-        with stop_on_signal(), threads(config["trainer"].get("threads"), concurrent):
+        with stop_on_signal(), threads(config["trainer"].get("threads")):
             run.execute()
         return Outcome(label, Status.COMPLETE, directory)
     except StoppedError:
@@ -331,15 +330,16 @@ def stop_on_signal() -> Iterator[None]:
 
 
 @contextmanager
-def threads(wished: int | None, concurrent: int) -> Iterator[None]:
-    """Compute with ``wished`` threads, or with this run's share of the cores; then as before."""
-    cores = available_cores()
-    workers = cores if concurrent < 1 else concurrent
-    count = wished or max(1, cores // workers)
+def threads(wished: int | None) -> Iterator[None]:
+    """Compute with ``wished`` threads, then as before.
+
+    ``None`` leaves torch's own number: ``OMP_NUM_THREADS``, which joblib sets to a worker's share of the
+    cores, or all cores.
+    """
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(wished or before)
     try:
         yield
     finally:

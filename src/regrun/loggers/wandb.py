@@ -45,6 +45,7 @@ class WandbLogger:
             # A resumed run's history is logged anew, so that one offline file holds all of it.
             shutil.rmtree(run.directory / "wandb", ignore_errors=True)
         try:
+            wandb.setup(wandb.Settings(silent=True))  # or it announces where it found the key
             self.run = wandb.init(
                 dir=run.directory,
                 mode="online" if mode == "online" else "offline",
@@ -93,7 +94,9 @@ def has_key() -> bool:
     """Whether W&B would find a key: in the environment or in the netrc file."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    import wandb
+
+    host = urlparse(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url).hostname or ""
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):

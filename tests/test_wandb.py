@@ -1,0 +1,132 @@
+"""The real thing: an offline run, read back with W&B's own reader."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+import wandb
+import yaml
+from conftest import Result, only_record
+
+from regrun.loggers.wandb import choose_mode, has_key
+from regrun.procedures.training import Interruptible
+from regrun.record import Record
+from regrun.run import STOP
+
+Command = Callable[..., Result]
+RUN = ("experiment=grokking", "scale=smoke", "regularizer=stablemax", "seed=3")
+
+
+def read_back(record: Path) -> list[dict[str, Any]]:
+    """Every entry of the record's one offline run, as W&B's inspector prints it."""
+    (file,) = record.glob("wandb/offline-run-*/run-*.wandb")
+    core = Path(wandb.__file__).parent / "bin" / "wandb-core"
+    if not core.exists():
+        pytest.skip("this wandb has no inspector")
+    command = [str(core), "leet", "inspect", "-json", "-no-observability", "-run-file", str(file)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def items(entries: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [entry[kind] for entry in entries if entry["type"] == kind]
+
+
+def measured(values: dict[str, Any]) -> dict[str, float]:
+    """Without W&B's own fields, such as the time."""
+    return {name: value for name, value in values.items() if not name.startswith("_")}
+
+
+def curve(entries: list[dict[str, Any]]) -> list[tuple[int, dict[str, float]]]:
+    return [(item["step"]["num"], measured(item["item"])) for item in items(entries, "history")]
+
+
+def test_an_offline_run_holds_what_the_record_holds(regrun: Command, tmp_path: Path) -> None:
+    result = regrun(*RUN)
+    assert result.code == 0, result.err
+    record = Record(only_record(tmp_path))
+    entries = read_back(record.directory)
+    (run,) = items(entries, "run")
+    assert run["display_name"] == "grokking/regularizer=stablemax/seed3"
+    assert run["run_group"] == "grokking"
+    assert run["tags"] == ["regularizer=stablemax", "smoke"]
+    assert run["run_id"] == record.manifest()["identity"]
+    assert measured(run["config"]["update"]) == yaml.safe_load(record.config_file.read_text())
+    assert curve(entries) == record.history()
+    summary: dict[str, Any] = {}
+    for item in items(entries, "summary"):
+        summary |= measured(item["update"])
+    assert summary == record.result()["metrics"] | {"status": "complete"}
+    assert items(entries, "exit") == [{"exit_code": 0}]
+
+
+def test_a_resumed_run_has_one_offline_run_with_the_whole_curve(
+    regrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = Interruptible.on_train_batch_end
+
+    def look(self: Interruptible, trainer: Any, *rest: Any) -> None:
+        STOP.requested = trainer.global_step == 13
+        looked(self, trainer, *rest)
+
+    monkeypatch.setattr(Interruptible, "on_train_batch_end", look)
+    assert regrun(*RUN).code == 130
+    record = Record(only_record(tmp_path))
+    assert [step for step, _ in curve(read_back(record.directory))] == [0, 10]
+    monkeypatch.setattr(Interruptible, "on_train_batch_end", looked)
+    assert regrun(*RUN).code == 0
+    assert curve(read_back(record.directory)) == record.history()
+    assert len(record.history()) == 3
+
+
+def test_no_key_lands_in_a_record(regrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "0123456789abcdef" * 2 + "deadbeef"
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    result = regrun(*RUN, "logger.wandb.mode=offline")
+    assert result.code == 0, result.err
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert any(file.suffix == ".wandb" for file in files)
+    for file in files:
+        assert key.encode() not in file.read_bytes(), file
+
+
+def test_without_wandb_nothing_of_it_is_there(regrun: Command, tmp_path: Path) -> None:
+    assert regrun(*RUN, "logger=csv").code == 0
+    assert not list(tmp_path.rglob("*wandb*"))
+
+
+def test_the_mode_follows_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert not has_key()
+    assert choose_mode() == "offline"
+    host = urlparse(wandb.Settings().base_url).hostname
+    (tmp_path / "netrc").write_text(f"machine {host}\n  login user\n  password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert choose_mode() == "online"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert choose_mode() == "offline"
+    monkeypatch.setenv("WANDB_API_KEY", "k")
+    assert choose_mode() == "online"
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert choose_mode() == "offline"
+
+
+def test_no_network_is_said_in_one_line(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start(
+        *RUN,
+        WANDB_API_KEY="0123456789abcdef" * 2 + "deadbeef",
+        WANDB_BASE_URL="http://127.0.0.1:9",  # nothing listens there
+        WANDB_INIT_TIMEOUT="2",
+    )
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "W&B did not start" in err
+    assert len(err.strip().splitlines()) == 1, err
+    assert not (only_record(tmp_path) / "result.json").exists()
