@@ -117,7 +117,9 @@ def regrun_steps(
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--modulus", type=int, nargs="*", default=[113, 31])
     parser.add_argument("--loss", nargs="*", choices=list(LOSSES), default=list(LOSSES))
     parser.add_argument("--rounds", type=int, default=5)
@@ -145,7 +147,9 @@ def main() -> None:
                 ratios.append(ours[-1] / plain[-1])
             figures = [statistics.median(plain), statistics.median(ours)]
             spread = [min(ratios), statistics.median(ratios), max(ratios)]
-            table.add_row(str(modulus), loss_name, *(f"{v:.2f}" for v in figures), *(f"{r:.3f}" for r in spread))
+            table.add_row(
+                str(modulus), loss_name, *(f"{v:.2f}" for v in figures), *(f"{r:.3f}" for r in spread)
+            )
     Console().print(table)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from conftest import SMOKE, Result, only_record, records
 
 Command = Callable[..., Result]
@@ -31,7 +32,10 @@ def refused(result: Result, says: str, folder: Path) -> None:
         (["experiment=grokkin"], "unknown experiment 'grokkin'; did you mean 'grokking'?"),
         (["experiment=grokking", "regularizer=stabelmax"], "did you mean 'stablemax'?"),
         (["experiment=grokking", "regularizer=[none,stabelmax]"], "did you mean 'stablemax'?"),
-        (["experiment=grokking", "datset=modular_arithmetic"], "unknown key 'datset'; did you mean 'dataset'?"),
+        (
+            ["experiment=grokking", "datset=modular_arithmetic"],
+            "unknown key 'datset'; did you mean 'dataset'?",
+        ),
         (["experiment=grokking", "dataset.modulo=7"], "did you mean 'dataset.modulus'?"),
         (["model=mpl"], "unknown model 'mpl'; did you mean 'mlp'?"),
         (["+model.hiden=[3]"], "MLP has no parameter 'hiden'; did you mean 'hidden'?"),

@@ -15,7 +15,15 @@ SCALES = ("smoke", "small", "paper")
 # What the runner gives, rather than the config.
 GIVEN = {"self", "inputs", "classes", "parameters", "params", "steps", "closure"}
 # Of torch's own classes, the parameters nobody here varies.
-TORCHS = {"amsgrad", "foreach", "maximize", "capturable", "differentiable", "dampening", "decoupled_weight_decay"}
+TORCHS = {
+    "amsgrad",
+    "foreach",
+    "maximize",
+    "capturable",
+    "differentiable",
+    "dampening",
+    "decoupled_weight_decay",
+}
 
 
 @pytest.mark.parametrize("entry", components(), ids=lambda e: f"{e.group}-{e.name}")
@@ -44,9 +52,7 @@ def test_every_arm_composes_to_a_run_of_its_own(entry: object, scale: str) -> No
         check_targets(composed["procedure"])
         check_parameters(composed["procedure"])
         identities[arm] = fingerprint(composed)
-    twins = {
-        (a, b) for a, b in product(identities, repeat=2) if a < b and identities[a] == identities[b]
-    }
+    twins = {(a, b) for a, b in product(identities, repeat=2) if a < b and identities[a] == identities[b]}
     # At the paper's scale the arm of full size is the arm itself.
     assert twins <= ({("perp_grad", "perp_grad_p113")} if scale == "paper" else set())
 

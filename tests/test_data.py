@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,7 @@ def test_an_epoch_visits_each_sample_once_in_a_new_order() -> None:
     stream = BatchStream(samples(10), batch_size=4, seed=0)
     assert stream.steps_per_epoch == 3
     batches = take(stream, 6)
-    first, second = sum(batches[:3], []), sum(batches[3:], [])
+    first, second = list(chain(*batches[:3])), list(chain(*batches[3:]))
     assert [len(b) for b in batches[:3]] == [4, 4, 2]
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
@@ -152,7 +153,7 @@ def test_ranks_share_a_batch_without_a_duplicate(batch_size: int | None) -> None
     whole = take(BatchStream(samples(12), batch_size, 0), 4)
     parts = [take(BatchStream(samples(12), batch_size, 0, rank=r, world_size=3), 4) for r in range(3)]
     for step, batch in enumerate(whole):
-        assert sorted(sum((part[step] for part in parts), [])) == sorted(batch)
+        assert sorted(chain(*(part[step] for part in parts))) == sorted(batch)
 
 
 def test_batches_of_an_evaluation_cover_the_split_in_order() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from regrun.errors import UserError
-from regrun.record import Record, Status, write_atomically
+from regrun.record import Record, Status, atomic_writer, write_atomically
 
 MANIFEST = {"identity": "abc", "experiment": "e", "arm": "a", "seed": 0, "scale": "smoke"}
 CONFIG = {"steps": 3}
@@ -79,9 +79,14 @@ def test_a_hundred_kills_leave_no_half_record(tmp_path: Path) -> None:
 def test_a_reader_sees_the_old_or_the_new(tmp_path: Path) -> None:
     target = tmp_path / "file"
     write_atomically(target, "old")
-    with pytest.raises(RuntimeError), __import__("regrun.record").record.atomic_writer(target) as stream:
-        stream.write("new, in part")
-        raise RuntimeError
+
+    def fail_half_way() -> None:
+        with atomic_writer(target) as stream:
+            stream.write("new, in part")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 

@@ -177,7 +177,9 @@ def test_a_regularizer_acts_only_at_the_moments_it_overrides() -> None:
         assert acting == acts[type(regularizer).__name__]
 
 
-@pytest.mark.parametrize("make", [lambda: L1(-1), lambda: WeightDecay(-0.1), lambda: SoftmaxCrossEntropy("bf16")])
+@pytest.mark.parametrize(
+    "make", [lambda: L1(-1), lambda: WeightDecay(-0.1), lambda: SoftmaxCrossEntropy("bf16")]
+)
 def test_parameters_out_of_range_are_refused(make: object) -> None:
     with pytest.raises(ValueError, match=r"at least 0|one of"):
         make()  # type: ignore[operator]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMOKE, Result, only_record, records
 
+from conftest import SMOKE, Result, only_record, records
 from regrun.app import compose_config, plain_config
 from regrun.catalogue import experiments
 from regrun.procedures import Context
@@ -28,8 +28,12 @@ def smoke_arms() -> list[tuple[str, str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize(("experiment", "arm", "overrides"), smoke_arms(), ids=lambda v: v if isinstance(v, str) else "")
-def test_every_arm_runs(regrun: Command, tmp_path: Path, experiment: str, arm: str, overrides: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("experiment", "arm", "overrides"), smoke_arms(), ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_every_arm_runs(
+    regrun: Command, tmp_path: Path, experiment: str, arm: str, overrides: list[str]
+) -> None:
     result = regrun(f"experiment={experiment}", "scale=smoke", "logger=csv", *overrides)
     assert result.code == 0, result.err
     record = Record(only_record(tmp_path))
@@ -40,7 +44,9 @@ def test_every_arm_runs(regrun: Command, tmp_path: Path, experiment: str, arm: s
     steps = record.manifest()["steps"]
     assert [step for step, _ in history] == [0, *range(10, steps + 1, 10)]
     last = history[-1][1]
-    assert {"loss", "train_accuracy", "test_accuracy", "softmax_collapse", "gradient_weight_cosine"} <= set(last)
+    assert {"loss", "train_accuracy", "test_accuracy", "softmax_collapse", "gradient_weight_cosine"} <= set(
+        last
+    )
     assert record.result()["metrics"] == last
 
 
@@ -154,7 +160,9 @@ def test_an_interrupted_run_ends_with_the_same_bits(
         assert torch.equal(ours["state_dict"][name], value), name
 
 
-def test_a_procedure_may_be_a_plain_function_of_a_study(regrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_procedure_may_be_a_plain_function_of_a_study(
+    regrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is not training needs no Lightning: a package of the user's own with one small class."""
     folder = tmp_path / "conf" / "procedure"
     folder.mkdir(parents=True)
@@ -168,7 +176,7 @@ def test_a_procedure_may_be_a_plain_function_of_a_study(regrun: Command, tmp_pat
     assert record.result()["metrics"] == {"seed": 4.0}
 
 
-STUDY = '''
+STUDY = """
 from regrun.procedures import Context, Description
 
 class Study:
@@ -180,7 +188,7 @@ class Study:
         for step in range(3):
             context.log(step, {"y": self.slope * step})
         return {"seed": float(context.seed)}
-'''
+"""
 
 
 def test_the_run_is_the_whole_of_a_procedures_context() -> None:

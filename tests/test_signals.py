@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Result, only_record, records
 
+from conftest import Result, only_record, records
 from regrun.record import Record, Status
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -75,7 +75,9 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
     assert record.metrics.read_text() == undisturbed
 
 
-def test_a_killed_run_goes_on_from_its_last_saved_state(start: Start, tmp_path: Path, undisturbed: str) -> None:
+def test_a_killed_run_goes_on_from_its_last_saved_state(
+    start: Start, tmp_path: Path, undisturbed: str
+) -> None:
     for rows in (3, 8):
         process = start(*RUN)
         record = wait_for_rows(tmp_path, rows, process)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SMOKE, Result, records
 
+from conftest import SMOKE, Result, records
 from regrun.environment import available_cores
 from regrun.record import Record, Status
 

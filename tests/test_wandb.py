@@ -12,8 +12,8 @@ from urllib.parse import urlparse
 import pytest
 import wandb
 import yaml
-from conftest import Result, only_record
 
+from conftest import Result, only_record
 from regrun.loggers.wandb import choose_mode, has_key
 from regrun.procedures.training import Interruptible
 from regrun.record import Record
@@ -116,9 +116,7 @@ def test_the_mode_follows_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert choose_mode() == "offline"
 
 
-def test_no_network_is_said_in_one_line(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_no_network_is_said_in_one_line(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     process = start(
         *RUN,
         WANDB_API_KEY="0123456789abcdef" * 2 + "deadbeef",

@@ -52,6 +52,7 @@ def record_path(cfg: DictConfig) -> Path:
 
     Args:
         cfg: a composed config with its ``hydra`` node.
+
     """
     experiment = experiment_name(cfg)
     leaf = f"seed{cfg.seed}-{fingerprint(plain_config(cfg))}"
@@ -73,6 +74,7 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         UserError: if a value is missing or an interpolation fails.
+
     """
     own = recombined(cfg)
     with open_dict(own):
@@ -94,6 +96,7 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> D
 
     Raises:
         UserError: in plain words, with the nearest right spelling.
+
     """
     register_resolvers()
     search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
@@ -114,6 +117,7 @@ def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bo
 
     Raises:
         UserError: in plain words.
+
     """
     if config_dir is not None:
         check_config_dir(Path(config_dir))
@@ -168,7 +172,9 @@ def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = 
         key = match[1].split("@")[0]
         return UserError(f"unknown key {key!r}{nearest(key, known_keys(key, overrides, search))}")
     cause = error.__cause__
-    detail = f": {one_line(str(cause).split(chr(10))[0])}" if isinstance(cause, OmegaConfBaseException) else ""
+    detail = (
+        f": {one_line(str(cause).split(chr(10))[0])}" if isinstance(cause, OmegaConfBaseException) else ""
+    )
     return UserError(one_line(text) + detail)
 
 

@@ -1,4 +1,4 @@
-"""What there is to choose: read from the config files as text, so that a listing needs neither Hydra nor torch."""
+"""What there is to choose, read from the config files as text: a listing needs neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Entry:
         name: what one types after ``group=``.
         says: one line about it.
         file: its config.
+
     """
 
     group: str
@@ -63,6 +64,7 @@ def find(name: str, folders: Sequence[Path] = ()) -> Entry:
 
     Raises:
         UserError: if there is none; names the nearest.
+
     """
     group, _, bare = name.rpartition("=")
     entries = [*experiments(folders), *components(folders)]
@@ -78,6 +80,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
     Raises:
         UserError: if it is not YAML.
+
     """
     try:
         # The C parser is ten times faster, where PyYAML was built with it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -34,6 +35,7 @@ class Display:
     Args:
         brief: print only the bar: a sweep has its own lines.
         silent: print nothing: other processes share the terminal.
+
     """
 
     def __init__(self, brief: bool = False, silent: bool = False) -> None:
@@ -73,7 +75,7 @@ class Display:
         """Move the bar."""
         if self.progress is None:
             return
-        fields = {} if loss is None else {"loss": f"{loss:.4g}"}
+        fields: dict[str, Any] = {} if loss is None else {"loss": f"{loss:.4g}"}
         if self.accuracy is not None:
             fields["accuracy"] = f"{self.accuracy:.1%}"
         self.progress.update(self.progress.task_ids[0], completed=step, **fields)

@@ -20,6 +20,7 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
     Args:
         config: the resolved config, as plain dictionaries and lists.
+
     """
     procedure = dict(config["procedure"])
     if isinstance(regularizers := procedure.get("regularizers"), Mapping):

@@ -1,4 +1,4 @@
-"""Parts picked anew on the command line, freed of what the experiment had tuned for the parts they replace."""
+"""Parts picked anew, freed of what the experiment had tuned for the parts they replace."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def recombined(cfg: DictConfig) -> DictConfig:
 
     Args:
         cfg: a composed config with its ``hydra`` node; left as it is.
+
     """
     result = cfg.copy()
     intended = intended_choices(cfg)
@@ -41,7 +42,9 @@ def recombined(cfg: DictConfig) -> DictConfig:
             for key in overridden_keys(cfg, group):
                 OmegaConf.update(result, key, OmegaConf.select(cfg, key), force_add=True)
         for group in SEVERAL:
-            for name in [n for n, node in (result.get(group) or {}).items() if "_target_" not in (node or {})]:
+            for name in [
+                n for n, node in (result.get(group) or {}).items() if "_target_" not in (node or {})
+            ]:
                 del result[group][name]
     return result
 

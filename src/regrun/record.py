@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +23,7 @@ from regrun.errors import UserError
 SCHEMA = 1
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """Where a run stands."""
 
     ABSENT = "absent"
@@ -53,6 +53,7 @@ class Record:
 
     Args:
         directory: need not exist yet.
+
     """
 
     def __init__(self, directory: Path) -> None:
@@ -149,6 +150,7 @@ class Record:
 
         Raises:
             UserError: if another process is writing it.
+
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         try:

@@ -51,6 +51,7 @@ class Outcome:
         exit_code: 0 complete, 1 a bug, 2 something the user can mend, 130 interrupted.
         message: why it is not complete, in one line.
         was_there: whether the run was complete before.
+
     """
 
     label: str
@@ -63,7 +64,7 @@ class Outcome:
 
 def job(cfg: DictConfig) -> Outcome:
     """What Hydra calls: execute one run. Never raises for a run that fails."""
-    hydra = HydraConfig.get()
+    hydra: DictConfig = HydraConfig.instance().cfg.hydra  # type: ignore[union-attr]
     multirun = hydra.mode == RunMode.MULTIRUN
     parallel = multirun and hydra.launcher._target_ != BASIC_LAUNCHER
     with_hydra = cfg.copy()
@@ -109,6 +110,7 @@ class Run:
         config_dirs: folders of the user's own configs.
         directory: the record.
         display: what the user sees.
+
     """
 
     def __init__(
@@ -155,6 +157,7 @@ class Run:
         Raises:
             UserError: for what the user can mend.
             StoppedError: if interrupted; the record says so.
+
         """
         if STOP.requested:
             raise StoppedError
@@ -235,7 +238,11 @@ class Run:
                 "device": f"{description.device}    precision {description.precision}",
                 **({"data": "    ".join(f"{n:,} {what}" for what, n in description.sizes.items())}),
                 "record": str(self.record.directory),
-                **({} if description.resume_step is None else {"resumes": f"after step {description.resume_step}"}),
+                **(
+                    {}
+                    if description.resume_step is None
+                    else {"resumes": f"after step {description.resume_step}"}
+                ),
             },
         )
         self._start_loggers()
@@ -275,6 +282,7 @@ def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:
 
     Raises:
         UserError: if a target is not trusted or a parameter is wrong.
+
     """
     make_importable()
     nodes = {"procedure": config["procedure"], "logger": config["logger"] or {}}
@@ -297,7 +305,8 @@ def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:
 
 def config_dirs(hydra: DictConfig) -> list[str]:
     """The folders given with ``--config-dir``."""
-    return [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    sources = hydra.runtime.config_sources
+    return [os.path.relpath(source.path) for source in sources if source.provider == "command-line"]
 
 
 def command_line(overrides: list[str], folders: list[str]) -> str:

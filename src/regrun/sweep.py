@@ -28,6 +28,7 @@ class SweepUnfinishedError(Exception):
 
     Args:
         exit_code: of the command.
+
     """
 
     def __init__(self, exit_code: int) -> None:
@@ -49,6 +50,7 @@ def run_sweep(
     Raises:
         UserError: if a job's config cannot be composed; none has been started then.
         SweepUnfinishedError: if a run failed or was interrupted.
+
     """
     outcomes: list[Outcome] = []
     missing: list[Sequence[str]] = []

@@ -38,6 +38,7 @@ def check_target_names(config: Any) -> None:
 
     Raises:
         UserError: names the first that is not.
+
     """
     for key, target in find_targets(config):
         home_of(key, target)
@@ -48,6 +49,7 @@ def check_targets(config: Any) -> None:
 
     Raises:
         UserError: names the first that is not, or does not exist.
+
     """
     for key, target in find_targets(config):
         if (package := home_of(key, target)) is not None:
@@ -78,6 +80,7 @@ def check_parameters(config: Any) -> None:
 
     Raises:
         UserError: names the first that does not, and the nearest that does.
+
     """
     for key, node in find_nodes(config):
         if "_target_" not in node:
@@ -97,6 +100,7 @@ def home_of(key: str, target: str) -> str | None:
 
     Raises:
         UserError: if it is named in none.
+
     """
     if key.startswith("hydra.") and target.startswith(HYDRA_OWN):
         return None
@@ -117,11 +121,14 @@ def check_definition(key: str, target: str, package: str) -> None:
 
     Raises:
         UserError: if it is not.
+
     """
     found = locate(key, target)
     home = getattr(found, "__module__", None) or ""
     if not any(home == trusted or home.startswith(f"{trusted}.") for trusted in trusted_packages()):
-        raise UserError(f"{key}: {target} is really {home}.{getattr(found, '__name__', '?')}, not {package}'s")
+        raise UserError(
+            f"{key}: {target} is really {home}.{getattr(found, '__name__', '?')}, not {package}'s"
+        )
 
 
 def locate(key: str, target: str) -> Any:
@@ -129,6 +136,7 @@ def locate(key: str, target: str) -> Any:
 
     Raises:
         UserError: if there is none.
+
     """
     words = target.split(".")
     for cut in range(len(words) - 1, 0, -1):
@@ -136,9 +144,13 @@ def locate(key: str, target: str) -> Any:
         try:
             found: Any = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
-            if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            if error.name is not None and (
+                module_name == error.name or module_name.startswith(f"{error.name}.")
+            ):
                 continue
-            raise UserError(f"{key}: {target} needs the package {error.name}, which is not installed") from error
+            raise UserError(
+                f"{key}: {target} needs the package {error.name}, which is not installed"
+            ) from error
         for word in words[cut:]:
             if not hasattr(found, word):
                 raise UserError(f"{key}: there is no {word!r} in {module_name}")

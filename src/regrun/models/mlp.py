@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ class MLP(nn.Module):
     Shape:
         input ``(batch, ...)`` as ``inputs`` says, logits ``(batch, classes)``, features
         ``(batch, hidden[-1])``.
+
     """
 
     def __init__(
@@ -39,8 +41,8 @@ class MLP(nn.Module):
             first = OneHotLinear(inputs.vocabulary, inputs.length, hidden[0], bias)
         else:
             first = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(inputs.shape), hidden[0], bias))
-        layers = [first, nn.ReLU()]
-        for fan_in, fan_out in zip(hidden, hidden[1:], strict=False):
+        layers: list[nn.Module] = [first, nn.ReLU()]
+        for fan_in, fan_out in pairwise(hidden):
             layers += [nn.Linear(fan_in, fan_out, bias), nn.ReLU()]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(hidden[-1], classes, bias)

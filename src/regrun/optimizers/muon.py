@@ -26,6 +26,7 @@ class MuonWithAdamW(Optimizer):
         adamw_lr: AdamW's learning rate.
         adamw_betas: AdamW's moment decay rates.
         adamw_eps: AdamW's term in the denominator.
+
     """
 
     def __init__(
@@ -47,7 +48,11 @@ class MuonWithAdamW(Optimizer):
         rest = [p for _, p in parameters if id(p) not in chosen]
         self.muon = Muon(hidden, lr=lr, momentum=momentum, weight_decay=weight_decay)
         self.adamw = AdamW(
-            rest, lr=adamw_lr, betas=tuple(adamw_betas), eps=adamw_eps, weight_decay=weight_decay
+            rest,
+            lr=adamw_lr,
+            betas=(adamw_betas[0], adamw_betas[1]),
+            eps=adamw_eps,
+            weight_decay=weight_decay,
         )
         # One list of the inner optimizers' own groups: schedules and regularizers that change a group's
         # learning rate reach the optimizer that uses it.
@@ -63,7 +68,7 @@ class MuonWithAdamW(Optimizer):
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of both."""
         loss = None
         if closure is not None:

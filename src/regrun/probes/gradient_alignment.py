@@ -48,7 +48,9 @@ class GradientAlignment(Probe):
 def _products(task: Task) -> tuple[list[str], Tensor, Tensor, Tensor]:
     """Names, and per tensor ``w.(-g)``, ``w.w`` and ``g.g`` in float64: late gradients are tiny."""
     pairs = [
-        (name, w.double(), -w.grad.double()) for name, w in task.model.named_parameters() if w.grad is not None
+        (name, w.double(), -w.grad.double())
+        for name, w in task.model.named_parameters()
+        if w.grad is not None
     ]
     products = [torch.stack([(w * g).sum(), w.square().sum(), g.square().sum()]) for _, w, g in pairs]
     inner, w_square, g_square = torch.stack(products).unbind(1)

@@ -6,7 +6,8 @@ import logging
 import random
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class SupervisedTraining:
         steps: optimization steps.
         eval_every: steps between evaluations; there is one before the first step and one after the last.
         batch_size: samples per step over all devices, ``None`` for the full batch.
+
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Interruptible(pl.Callback):
 
     Args:
         context: says where to, how often, and whether to stop.
+
     """
 
     def __init__(self, context: Context) -> None:
@@ -187,6 +190,7 @@ def make_trainer(
 
     Raises:
         UserError: if the machine lacks the accelerator.
+
     """
     try:
         with quiet_lightning():
@@ -216,6 +220,7 @@ def check_checkpoint(path: Path) -> int:
 
     Raises:
         UserError: if the file cannot be read.
+
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -230,7 +235,7 @@ def check_checkpoint(path: Path) -> int:
 def seed_generators(seed: int) -> None:
     """Seed Python's, numpy's and torch's global generators."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
+    np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
@@ -244,22 +249,21 @@ def describe_device(trainer: pl.Trainer) -> str:
     return words if trainer.world_size == 1 else f"{trainer.world_size} × {words}"
 
 
-class quiet_lightning(warnings.catch_warnings):  # noqa: N801
-    """A context in which Lightning does not advertise, and does not warn of what is meant.
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning from advertising, and from warning of what is meant.
 
     Our data have no workers to add, our streams no length, and our loggers are our own.
     """
-
-    def __enter__(self) -> None:
-        super().__enter__()
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        self.loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-        self.levels = [logger.level for logger in self.loggers]
-        for logger in self.loggers:
+        for logger in loggers:
             logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *exception: object) -> None:
-        for logger, level in zip(self.loggers, self.levels, strict=True):
-            logger.setLevel(level)
-        super().__exit__(*exception)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -50,6 +50,7 @@ class Supervised(pl.LightningModule):
 
     Raises:
         ValueError: if two regularizers replace the loss.
+
     """
 
     def __init__(
@@ -91,10 +92,11 @@ class Supervised(pl.LightningModule):
         self._projecting = _acting(regularizers, "project")
         self._probing = list(probes.values())
 
-        self.accuracy = nn.ModuleList(
+        self.accuracies = [
             MulticlassAccuracy(self.classes, average="micro", validate_args=False) for _ in SPLITS
-        )
-        self.evaluation_loss = nn.ModuleList(MeanMetric(nan_strategy="disable") for _ in SPLITS)
+        ]
+        self.evaluation_losses = [MeanMetric(nan_strategy="disable") for _ in SPLITS]
+        self.metrics = nn.ModuleList([*self.accuracies, *self.evaluation_losses])  # to move with the device
         self._losses: list[Tensor] = []  # of the steps since the last evaluation, not yet looked at
         self._last_loss: float | None = None
         self._optimizer: Optimizer | None = None
@@ -200,8 +202,8 @@ class Supervised(pl.LightningModule):
         """Evaluate one batch of the train (0) or the test split (1)."""
         output = as_output(self.model(batch.x))
         losses = F.cross_entropy(output.logits.double(), batch.y, reduction="none")
-        self.evaluation_loss[dataloader_idx].update(losses)
-        self.accuracy[dataloader_idx].update(output.logits, batch.y)
+        self.evaluation_losses[dataloader_idx].update(losses)
+        self.accuracies[dataloader_idx].update(output.logits, batch.y)
         if SPLITS[dataloader_idx] == "train":
             for probe in self._probing:
                 probe.update(batch, output)
@@ -213,7 +215,7 @@ class Supervised(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Report the evaluation."""
         row: dict[str, float | Tensor] = {} if self._last_loss is None else {"loss": self._last_loss}
-        for split, loss, accuracy in zip(SPLITS, self.evaluation_loss, self.accuracy, strict=True):
+        for split, loss, accuracy in zip(SPLITS, self.evaluation_losses, self.accuracies, strict=True):
             row |= {f"{split}_loss": loss.compute(), f"{split}_accuracy": accuracy.compute()}
             loss.reset()
             accuracy.reset()
@@ -229,6 +231,7 @@ class Supervised(pl.LightningModule):
 
         Raises:
             TrainingDivergedError: names the first step whose loss was not finite.
+
         """
         if not self._losses:
             return None
@@ -246,8 +249,9 @@ class Supervised(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the states of the random number generators: dropout must go on where it was."""
         state: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
-        kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
-        state["numpy"] = (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss)
+        legacy = np.random.get_state(legacy=False)
+        state["numpy"] = {**legacy["state"], "key": torch.tensor(legacy["state"]["key"], dtype=torch.int64)}
+        state["numpy"] |= {"has_gauss": legacy["has_gauss"], "gauss": legacy["gauss"]}
         if torch.cuda.is_available():
             state["cuda"] = torch.cuda.get_rng_state_all()
         checkpoint["random_state"] = state
@@ -266,8 +270,9 @@ class Supervised(pl.LightningModule):
         self._random_state = None
         random.setstate(state["python"])
         torch.set_rng_state(state["torch"])
-        kind, keys, *rest = state["numpy"]
-        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+        legacy = state["numpy"]
+        keys = legacy["key"].numpy().astype(np.uint32)
+        np.random.set_state(("MT19937", keys, legacy["pos"], legacy["has_gauss"], legacy["gauss"]))
         if "cuda" in state and len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda"])
 

@@ -26,6 +26,7 @@ class Finding:
         state: ``ok``, ``note`` (works without) or ``bad`` (needs mending).
         says: what was found.
         remedy: what to do, if there is something.
+
     """
 
     name: str
@@ -120,7 +121,7 @@ def look_at_cores() -> Finding:
 def look_at_data(data_dir: Path) -> Iterator[Finding]:
     """The data directory, and which data sets lie in it."""
     if not data_dir.is_dir():
-        remedy = "only experiments on downloaded data need it; set REGRUN_DATA or data_dir=... if it lies elsewhere"
+        remedy = "only downloaded data need it; set REGRUN_DATA or data_dir=... if they lie elsewhere"
         yield Finding("data", "note", f"{data_dir.absolute()} does not exist", remedy)
         return
     present = [name for name, sign in DATA_SETS.items() if any(data_dir.glob(sign))]

@@ -20,7 +20,9 @@ def run(words: Sequence[str]) -> int:
         "regrun list", description="Every experiment and every component, one line each."
     )
     parser.add_argument("words", nargs="*", help="show only lines that contain all of these")
-    parser.add_argument("--config-dir", "-cd", type=Path, action="append", default=[], help="your own configs")
+    parser.add_argument(
+        "--config-dir", "-cd", type=Path, action="append", default=[], help="your own configs"
+    )
     options = parser.parse_args(words)
     entries = [*experiments(options.config_dir), *components(options.config_dir)]
     chosen = [entry for entry in entries if entry.matches(options.words)]

@@ -89,7 +89,8 @@ def show_record(record: Record) -> None:
         "status": words,
         "scale": manifest["scale"],
         "command": manifest["command"],
-        "device": f"{manifest['device']}, {manifest['precision']}, torch {environment['versions'].get('torch')}",
+        "device": f"{manifest['device']}, precision {manifest['precision']}",
+        "torch": environment["versions"].get("torch"),
         "time": f"{manifest['wall_seconds']:.1f} s, begun {manifest['started']}",
         "commit": environment["commit"] or "not from a checkout",
     }
