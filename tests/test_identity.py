@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from regrun.app import compose_config, plain_config
-from regrun.arms import arm_name, normalized
+from regrun.arms import arm_name, meaning
 from regrun.identity import fingerprint
 
 
@@ -70,7 +70,11 @@ def test_regularizers_act_in_order_so_their_order_counts() -> None:
     assert fingerprint(one) != fingerprint(other)
 
 
-ARMS = {"base": [], "method": ["regularizer=stablemax", "optimizer.betas=[0.9,0.999]"]}
+ARMS = {
+    "base": [],
+    "method": ["regularizer=stablemax", "optimizer.betas=[0.9,0.999]"],
+    "small": ["optimizer.eps=1e-8"],
+}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +85,7 @@ ARMS = {"base": [], "method": ["regularizer=stablemax", "optimizer.betas=[0.9,0.
         (["regularizer=stablemax", "optimizer.betas=[0.9,0.999]"], "method"),
         (["optimizer.betas=[0.9, 0.999]", "seed=1", "regularizer=[stablemax]"], "method"),
         (["regularizer=stablemax"], "regularizer=stablemax"),
+        (["optimizer.eps=1e-08"], "small"),
         (["trainer.precision=64-true"], "trainer.precision=64-true"),
         (["dataset.operation='a/b'"], "dataset.operation=_a_b"),
     ],
@@ -91,5 +96,6 @@ def test_an_arm_is_recognized_by_its_overrides(overrides: list[str], name: str) 
 
 def test_without_arms_the_bare_experiment_is_the_default() -> None:
     assert arm_name([], {}) == "default"
-    assert normalized("a=[x]") == "a=x"
-    assert normalized("model.hidden=[64]") == "model.hidden=[64]"
+    assert meaning(["a=[x]", "b=1e-8"]) == meaning(["b=1e-08", "a=x"])
+    assert meaning(["model.hidden=[64]"]) != meaning(["model.hidden=64"])
+    assert meaning(["dataset.operation='a*b'"]) == meaning(['dataset.operation="a*b"'])

@@ -74,7 +74,7 @@ def job(cfg: DictConfig) -> Outcome:
     experiment = experiment_name(with_hydra)
     directory = Path(os.path.relpath(hydra.runtime.output_dir))
     label = f"{experiment} {' '.join(o for o in overrides if not o.startswith('experiment='))}".strip()
-    display = Display(brief=multirun, silent=parallel)
+    display = Display(brief=multirun, silent=parallel or not is_first_process())
     try:
         config = plain_config(with_hydra)
         arm = arm_name(overrides, config.get("arms") or {})
@@ -132,7 +132,7 @@ class Run:
         self.record = Record(directory)
         self.identity = fingerprint(config)
         self.loggers: list[Logger] = []
-        self.is_main_process = int(os.environ.get("LOCAL_RANK", "0")) == 0
+        self.is_main_process = is_first_process()
         self.begun = False
 
         self.seed = int(config["seed"])
@@ -301,6 +301,11 @@ def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:
             cause = cause.__cause__
         where = re.search(r"full_key: (?:procedure\.)?(\S+)", str(error))
         raise UserError(f"{where[1]}: {one_line(cause)}" if where else one_line(cause)) from error
+
+
+def is_first_process() -> bool:
+    """Whether this process records and prints; further ones of a distributed run only compute."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
 
 
 def config_dirs(hydra: DictConfig) -> list[str]:

@@ -211,6 +211,9 @@ class Supervised(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Evaluate nothing once the loss has diverged."""
         self._last_loss = self.check_losses()
+        if self._last_loss is not None and self.trainer.world_size > 1:
+            mine = torch.tensor(self._last_loss, device=self.device)
+            self._last_loss = float(self.trainer.strategy.reduce(mine, reduce_op="mean"))
 
     def on_validation_epoch_end(self) -> None:
         """Report the evaluation."""

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import SMOKE, Result
+from regrun.record import Record
+
+
+def test_two_ranks_give_the_curve_of_one(regrun_afresh: Callable[..., Result], tmp_path: Path) -> None:
+    """Real processes over gloo, the same global batch: equal up to the order of summation."""
+    words = [*SMOKE, "regularizer=[stablemax,perp_grad,weight_decay]", "optimizer=sgd", "batch_size=48"]
+    for place, trainer in {
+        "one": [],
+        "two": ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"],
+    }.items():
+        result = regrun_afresh(*words, *trainer, f"outputs=outputs/{place}")
+        assert result.code == 0, result.err
+        assert result.out.count("test_accuracy") == 1  # only one rank speaks
+    one, two = (Record(next((tmp_path / "outputs" / p).glob("*/*/*"))).history() for p in ("one", "two"))
+    assert len(one) == len(two) == 3
+    for (step, ours), (other_step, theirs) in zip(one, two, strict=True):
+        assert step == other_step
+        assert ours == pytest.approx(theirs, rel=2e-4, abs=2e-5)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+from conftest import CHECKOUT
+from regrun.app import check_command, compose_config, first_job, plain_config
+from regrun.catalogue import find
+from regrun.verbs.listing import run as list_things
+
+TEXTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
+COMMANDS = [
+    (text.name, line.split("  #")[0].strip())
+    for text in TEXTS
+    for line in text.read_text().splitlines()
+    if line.startswith("regrun ")
+]
+
+
+@pytest.mark.parametrize(("text", "command"), COMMANDS, ids=lambda value: value)
+def test_every_command_in_the_documents_is_right(
+    text: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = shlex.split(re.sub(r"    .*", "", command))[1:]
+    monkeypatch.chdir(CHECKOUT / "tests" / "own_paper")
+    monkeypatch.setenv("REGRUN_TRUST", "norm_loss_paper")
+    if words[0] == "list":
+        assert list_things(["grokking"]) == 0
+    elif words[0] == "show":
+        name = words[-1]
+        assert name == "outputs/..." or name == "norm_loss" or find(name)
+    elif words[0] != "doctor":
+        multirun = "-m" in words
+        folder = words[words.index("--config-dir") + 1] if "--config-dir" in words else None
+        overrides = [word for word in words if "=" in word]
+        check_command(overrides, folder, multirun)
+        assert plain_config(compose_config(first_job(overrides), folder))["procedure"]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
+def test_every_example_in_python_runs(text: object) -> None:
+    for block in re.findall(r"```python\n(.*?)```", text.read_text(), flags=re.DOTALL):  # type: ignore[attr-defined]
+        exec(compile(block, "README", "exec"), {})
+
+
+def test_the_contributing_guide_quotes_the_example_as_it_is() -> None:
+    guide = (CHECKOUT / "CONTRIBUTING.md").read_text()
+    sources = [f.read_text() for f in (CHECKOUT / "tests" / "own_paper" / "conf").rglob("*.yaml")]
+    blocks = re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert any(block in source for source in sources), block
