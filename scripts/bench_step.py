@@ -47,6 +47,9 @@ class Clock(StopRequest):
     def __init__(self) -> None:
         self.ticks: list[float] = []
 
+    def listen(self) -> None:
+        """Leave Ctrl-C as it is."""
+
     @property
     def requested(self) -> bool:  # type: ignore[override]
         """Never."""

@@ -53,9 +53,9 @@ def test_an_offline_run_holds_what_the_record_holds(regrun: Command, tmp_path: P
     record = Record(only_record(tmp_path))
     entries = read_back(record.directory)
     (run,) = items(entries, "run")
-    assert run["display_name"] == "grokking/regularizer=stablemax/seed3"
+    assert run["display_name"] == "grokking/stablemax_same_betas/seed3"
     assert run["run_group"] == "grokking"
-    assert run["tags"] == ["regularizer=stablemax", "smoke"]
+    assert run["tags"] == ["stablemax_same_betas", "smoke"]
     assert run["run_id"] == record.manifest()["identity"]
     assert measured(run["config"]["update"]) == yaml.safe_load(record.config_file.read_text())
     assert curve(entries) == record.history()

@@ -8,7 +8,6 @@ import re
 import shlex
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -321,26 +320,15 @@ def command_line(overrides: list[str], folders: list[str]) -> str:
 
 @contextmanager
 def stop_on_signal() -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop after the step; a second Ctrl-C kills."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def heed(number: int, frame: Any) -> None:
-        if STOP.requested and number == signal.SIGINT and time.monotonic() - first[0] > 0.5:
-            raise KeyboardInterrupt
-        if not STOP.requested:
-            first[0] = time.monotonic()
-        STOP.requested = True
-
-    first = [0.0]
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    earlier = {number: signal.signal(number, heed) for number in numbers}
+    """Let ``STOP`` take Ctrl-C and SIGTERM, then hand them back."""
+    earlier = {number: signal.getsignal(number) for number in STOP.SIGNALS}
+    STOP.listen()
     try:
         yield
     finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +12,29 @@ from typing import Any, Protocol
 
 
 class StopRequest:
-    """Whether the run has been asked to stop, by Ctrl-C or by a scheduler's SIGTERM."""
+    """Whether the run has been asked to stop, by Ctrl-C or by a scheduler's SIGTERM.
 
-    requested = False
+    The first signal is a request, heeded after the step; a second Ctrl-C, later than half a second, kills.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._since = 0.0
+
+    def listen(self) -> None:
+        """Take the signals, in a process's main thread; again where a library has taken them since."""
+        if threading.current_thread() is threading.main_thread():
+            for number in self.SIGNALS:
+                signal.signal(number, self._heed)
+
+    def _heed(self, number: int, frame: object) -> None:
+        if not self.requested:
+            self.requested = True
+            self._since = time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._since > 0.5:
+            raise KeyboardInterrupt
 
 
 class StoppedError(Exception):

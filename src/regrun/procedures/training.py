@@ -130,6 +130,10 @@ class Interruptible(pl.Callback):
         self.context = context
         self.saved_at = time.monotonic()
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Take SIGTERM back from Lightning, which would end the run without saving it."""
+        self.context.stop.listen()
+
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         """Heed a stop request, unless an evaluation comes first: it would be missing after the resume."""
         if self.context.stop.requested and trainer.global_step % pl_module.eval_every:
