@@ -12,7 +12,7 @@ from conftest import SMOKE, Result, only_record, records
 from regrun.app import compose_config, plain_config
 from regrun.catalogue import experiments
 from regrun.procedures import Context
-from regrun.procedures.training import Interruptible
+from regrun.procedures.trainer import Interruptible
 from regrun.record import Record, Status
 from regrun.run import STOP
 

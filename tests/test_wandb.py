@@ -15,7 +15,7 @@ import yaml
 
 from conftest import Result, only_record
 from regrun.loggers.wandb import choose_mode, has_key
-from regrun.procedures.training import Interruptible
+from regrun.procedures.trainer import Interruptible
 from regrun.record import Record
 from regrun.run import STOP
 

@@ -52,7 +52,6 @@ def record_path(cfg: DictConfig) -> Path:
 
     Args:
         cfg: a composed config with its ``hydra`` node.
-
     """
     experiment = experiment_name(cfg)
     leaf = f"seed{cfg.seed}-{fingerprint(plain_config(cfg))}"
@@ -74,7 +73,6 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         UserError: if a value is missing or an interpolation fails.
-
     """
     own = recombined(cfg)
     with open_dict(own):
@@ -96,7 +94,6 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> D
 
     Raises:
         UserError: in plain words, with the nearest right spelling.
-
     """
     register_resolvers()
     search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
@@ -117,7 +114,6 @@ def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bo
 
     Raises:
         UserError: in plain words.
-
     """
     if config_dir is not None:
         check_config_dir(Path(config_dir))

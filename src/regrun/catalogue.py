@@ -35,7 +35,6 @@ class Entry:
         name: what one types after ``group=``.
         says: one line about it.
         file: its config.
-
     """
 
     group: str
@@ -64,7 +63,6 @@ def find(name: str, folders: Sequence[Path] = ()) -> Entry:
 
     Raises:
         UserError: if there is none; names the nearest.
-
     """
     group, _, bare = name.rpartition("=")
     entries = [*experiments(folders), *components(folders)]
@@ -80,7 +78,6 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
     Raises:
         UserError: if it is not YAML.
-
     """
     try:
         # The C parser is ten times faster, where PyYAML was built with it.

@@ -69,8 +69,8 @@ def run_hydra(words: list[str]) -> int:
 
     from regrun.app import CONFIG_NAME, HYDRA_VERSION_BASE, check_command, explain
     from regrun.console import complain
+    from regrun.job import Outcome, job
     from regrun.paths import conf_dir
-    from regrun.run import Outcome, job
     from regrun.sweep import SweepUnfinishedError
 
     # Hydra's parser stumbles over -m between overrides.

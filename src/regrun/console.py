@@ -35,7 +35,6 @@ class Display:
     Args:
         brief: print only the bar: a sweep has its own lines.
         silent: print nothing: other processes share the terminal.
-
     """
 
     def __init__(self, brief: bool = False, silent: bool = False) -> None:

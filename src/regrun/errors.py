@@ -16,7 +16,6 @@ class TrainingDivergedError(UserError):
     Args:
         step: the first optimization step (counted from 1) whose loss was not finite.
         value: the loss at that step, ``nan`` or ``inf``.
-
     """
 
     def __init__(self, step: int, value: float) -> None:

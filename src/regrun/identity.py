@@ -20,7 +20,6 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
     Args:
         config: the resolved config, as plain dictionaries and lists.
-
     """
     procedure = dict(config["procedure"])
     if isinstance(regularizers := procedure.get("regularizers"), Mapping):

@@ -26,7 +26,6 @@ def recombined(cfg: DictConfig) -> DictConfig:
 
     Args:
         cfg: a composed config with its ``hydra`` node; left as it is.
-
     """
     result = cfg.copy()
     intended = intended_choices(cfg)

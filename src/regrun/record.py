@@ -53,7 +53,6 @@ class Record:
 
     Args:
         directory: need not exist yet.
-
     """
 
     def __init__(self, directory: Path) -> None:
@@ -150,7 +149,6 @@ class Record:
 
         Raises:
             UserError: if another process is writing it.
-
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         try:

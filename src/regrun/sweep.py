@@ -17,8 +17,9 @@ from rich.text import Text
 from regrun.app import explain, plain_config, record_path
 from regrun.console import OUT
 from regrun.errors import UserError, one_line
+from regrun.job import BASIC_LAUNCHER, Outcome
 from regrun.record import Record, Status
-from regrun.run import BASIC_LAUNCHER, STOP, Outcome
+from regrun.run import STOP
 
 MARKS = {Status.COMPLETE: ("✓", "green"), Status.INTERRUPTED: ("‖", "yellow")}
 
@@ -28,7 +29,6 @@ class SweepUnfinishedError(Exception):
 
     Args:
         exit_code: of the command.
-
     """
 
     def __init__(self, exit_code: int) -> None:
@@ -50,7 +50,6 @@ def run_sweep(
     Raises:
         UserError: if a job's config cannot be composed; none has been started then.
         SweepUnfinishedError: if a run failed or was interrupted.
-
     """
     outcomes: list[Outcome] = []
     missing: list[Sequence[str]] = []

@@ -38,7 +38,6 @@ def check_target_names(config: Any) -> None:
 
     Raises:
         UserError: names the first that is not.
-
     """
     for key, target in find_targets(config):
         home_of(key, target)
@@ -49,7 +48,6 @@ def check_targets(config: Any) -> None:
 
     Raises:
         UserError: names the first that is not, or does not exist.
-
     """
     for key, target in find_targets(config):
         if (package := home_of(key, target)) is not None:
@@ -80,7 +78,6 @@ def check_parameters(config: Any) -> None:
 
     Raises:
         UserError: names the first that does not, and the nearest that does.
-
     """
     for key, node in find_nodes(config):
         if "_target_" not in node:
@@ -100,7 +97,6 @@ def home_of(key: str, target: str) -> str | None:
 
     Raises:
         UserError: if it is named in none.
-
     """
     if key.startswith("hydra.") and target.startswith(HYDRA_OWN):
         return None
@@ -121,7 +117,6 @@ def check_definition(key: str, target: str, package: str) -> None:
 
     Raises:
         UserError: if it is not.
-
     """
     found = locate(key, target)
     home = getattr(found, "__module__", None) or ""
@@ -136,7 +131,6 @@ def locate(key: str, target: str) -> Any:
 
     Raises:
         UserError: if there is none.
-
     """
     words = target.split(".")
     for cut in range(len(words) - 1, 0, -1):

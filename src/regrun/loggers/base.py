@@ -21,7 +21,6 @@ class RunInfo:
         config: its resolved config.
         directory: its record, where a logger's own files belong.
         history: ``(step, metrics)`` already logged, where a run is resumed.
-
     """
 
     identity: str

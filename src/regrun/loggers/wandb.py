@@ -26,7 +26,6 @@ class WandbLogger:
         mode: ``auto``, ``online`` or ``offline``.
         project: W&B's project.
         entity: user or team; ``None`` for the account's default.
-
     """
 
     def __init__(self, mode: str = "auto", project: str = "regrun", entity: str | None = None) -> None:

@@ -27,7 +27,6 @@ class MLP(nn.Module):
     Shape:
         input ``(batch, ...)`` as ``inputs`` says, logits ``(batch, classes)``, features
         ``(batch, hidden[-1])``.
-
     """
 
     def __init__(

@@ -23,7 +23,6 @@ class OneHotLinear(nn.Module):
 
     Shape:
         input int64 ``(batch, length)``, output ``(batch, out_features)``.
-
     """
 
     def __init__(self, vocabulary: int, length: int, out_features: int, bias: bool = True) -> None:

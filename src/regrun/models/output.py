@@ -14,7 +14,6 @@ class Output(NamedTuple):
         logits: ``(batch, classes)``.
         features: penultimate features ``(batch, width)``, for methods and probes that need them.
         aux: whatever else a method needs, by name: solver statistics, attention maps.
-
     """
 
     logits: Tensor

@@ -25,7 +25,6 @@ class Transformer(nn.Module):
 
     Shape:
         input int64 ``(batch, length)``, logits ``(batch, classes)``, features ``(batch, width)``.
-
     """
 
     def __init__(

@@ -26,7 +26,6 @@ class MuonWithAdamW(Optimizer):
         adamw_lr: AdamW's learning rate.
         adamw_betas: AdamW's moment decay rates.
         adamw_eps: AdamW's term in the denominator.
-
     """
 
     def __init__(

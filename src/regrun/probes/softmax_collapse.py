@@ -22,7 +22,6 @@ class SoftmaxCollapse(Probe):
 
     Args:
         dtype: the format the loss is computed in: ``float16``, ``float32`` or ``float64``.
-
     """
 
     def __init__(self, dtype: str = "float32") -> None:

@@ -51,7 +51,6 @@ class Context(Protocol):
         checkpoint: where the procedure saves its state.
         checkpoint_seconds: how often, at most, it saves.
         stop: to be looked at between steps.
-
     """
 
     seed: int
@@ -90,7 +89,6 @@ class Description:
         data_fingerprint: a hash of the data; empty where there are none.
         resume_step: the step of the saved state the run goes on from; what was logged later is forgotten.
         is_main_process: whether this process is the one that records and prints.
-
     """
 
     steps: int
@@ -111,5 +109,4 @@ class Procedure(Protocol):
         Raises:
             ValueError: before ``context.begin``, for what the user can mend.
             StoppedError: after heeding ``context.stop``.
-
         """

@@ -21,7 +21,6 @@ class Task(Protocol):
         classes: the number of classes.
         train_samples: size of the train split, for a memory of one entry per sample.
         optimizer: the optimizer, once training has begun.
-
     """
 
     model: nn.Module
@@ -44,7 +43,6 @@ class Step:
         task: who trains.
         number: optimization steps taken before this one.
         epoch: passes over the train split completed before this step.
-
     """
 
     batch: Batch

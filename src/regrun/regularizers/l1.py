@@ -13,7 +13,6 @@ class L1(Regularizer):
 
     Args:
         rate: strength, at least 0.
-
     """
 
     def __init__(self, rate: float = 1e-5) -> None:

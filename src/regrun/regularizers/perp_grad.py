@@ -21,7 +21,6 @@ class PerpGrad(Regularizer):
     Args:
         rescale: whether the projected gradient is given the norm of the original one, as the official
             code does (the paper's formula leaves it out). Adam-like optimizers are nearly blind to it.
-
     """
 
     def __init__(self, rescale: bool = True) -> None:
@@ -43,7 +42,6 @@ def project_out(gradient: Tensor, weight: Tensor, rescale: bool = True) -> Tenso
         gradient: any shape.
         weight: the same shape.
         rescale: whether the result has the norm of ``gradient``.
-
     """
     w = weight.flatten()
     g = gradient.flatten()

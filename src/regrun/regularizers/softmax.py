@@ -22,7 +22,6 @@ class SoftmaxCrossEntropy(Regularizer):
 
     Args:
         dtype: ``float16``, ``float32`` or ``float64``.
-
     """
 
     def __init__(self, dtype: str = "float32") -> None:
@@ -43,7 +42,6 @@ def softmax_cross_entropy(logits: Tensor, y: Tensor, dtype: torch.dtype) -> Tens
         logits: ``(batch, classes)``.
         y: class indices, ``(batch,)``.
         dtype: of the log-probabilities and of the mean.
-
     """
     log_p = F.log_softmax(logits, dim=-1, dtype=dtype)
     return -log_p.gather(1, y[:, None]).mean()

@@ -27,7 +27,6 @@ def stablemax_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     Args:
         logits: ``(batch, classes)``.
         y: class indices, ``(batch,)``.
-
     """
     # Only one log per row is needed, so this beats gathering from log_stablemax.
     s = stable_growth(logits.to(torch.float64))

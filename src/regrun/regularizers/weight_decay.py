@@ -17,7 +17,6 @@ class WeightDecay(Regularizer):
     Args:
         rate: strength, at least 0.
         decoupled: which of the two.
-
     """
 
     def __init__(self, rate: float = 1.0, decoupled: bool = True) -> None:

@@ -50,7 +50,6 @@ class Supervised(pl.LightningModule):
 
     Raises:
         ValueError: if two regularizers replace the loss.
-
     """
 
     def __init__(
@@ -234,7 +233,6 @@ class Supervised(pl.LightningModule):
 
         Raises:
             TrainingDivergedError: names the first step whose loss was not finite.
-
         """
         if not self._losses:
             return None

@@ -26,7 +26,6 @@ class Finding:
         state: ``ok``, ``note`` (works without) or ``bad`` (needs mending).
         says: what was found.
         remedy: what to do, if there is something.
-
     """
 
     name: str

@@ -1,0 +1,132 @@
+"""What Hydra calls: one job of a command, whatever the launcher, and how it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from regrun.app import experiment_name, plain_config, register_resolvers
+from regrun.arms import arm_name
+from regrun.console import Display
+from regrun.errors import UserError, one_line
+from regrun.procedures.base import StoppedError
+from regrun.record import Status
+from regrun.run import STOP, Run, command_line, is_first_process
+
+# A job is unpickled in workers of other processes by importing this module.
+register_resolvers()
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        label: which run, for people.
+        status: the record's status.
+        directory: the record.
+        exit_code: 0 complete, 1 a bug, 2 something the user can mend, 130 interrupted.
+        message: why it is not complete, in one line.
+        was_there: whether the run was complete before.
+    """
+
+    label: str
+    status: Status
+    directory: Path
+    exit_code: int = 0
+    message: str = ""
+    was_there: bool = False
+
+
+def job(cfg: DictConfig) -> Outcome:
+    """What Hydra calls: execute one run. Never raises for a run that fails."""
+    hydra: DictConfig = HydraConfig.instance().cfg.hydra  # type: ignore[union-attr]
+    multirun = hydra.mode == RunMode.MULTIRUN
+    parallel = multirun and hydra.launcher._target_ != BASIC_LAUNCHER
+    with_hydra = cfg.copy()
+    with open_dict(with_hydra):
+        with_hydra["hydra"] = hydra
+    overrides = list(hydra.overrides.task)
+    experiment = experiment_name(with_hydra)
+    directory = Path(os.path.relpath(hydra.runtime.output_dir))
+    label = f"{experiment} {' '.join(o for o in overrides if not o.startswith('experiment='))}".strip()
+    display = Display(brief=multirun, silent=parallel or not is_first_process())
+    try:
+        config = plain_config(with_hydra)
+        arm = arm_name(overrides, config.get("arms") or {})
+        run = Run(config, experiment, arm, overrides, config_dirs(hydra), directory, display)
+        if run.is_complete():
+            return Outcome(label, Status.COMPLETE, directory, was_there=True)
+        with stop_on_signal(), threads(config["trainer"].get("threads")):
+            run.execute()
+        return Outcome(label, Status.COMPLETE, directory)
+    except StoppedError:
+        message = f"interrupted; go on with: {command_line(overrides, config_dirs(hydra))}"
+        return Outcome(label, Status.INTERRUPTED, directory, 130, message)
+    except UserError as error:
+        return Outcome(label, Status.FAILED, directory, 2, one_line(error))
+    except Exception as error:
+        if not parallel:
+            traceback.print_exc()
+        message = f"{type(error).__name__}: {one_line(error)}"
+        return Outcome(label, Status.FAILED, directory, 1, message)
+    finally:
+        display.stop()
+        remove_if_empty(directory)
+
+
+def config_dirs(hydra: DictConfig) -> list[str]:
+    """The folders given with ``--config-dir``."""
+    sources = hydra.runtime.config_sources
+    return [os.path.relpath(source.path) for source in sources if source.provider == "command-line"]
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[None]:
+    """Let ``STOP`` take Ctrl-C and SIGTERM, then hand them back."""
+    earlier = {number: signal.getsignal(number) for number in STOP.SIGNALS}
+    STOP.listen()
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def threads(wished: int | None) -> Iterator[None]:
+    """Compute with ``wished`` threads, then as before.
+
+    ``None`` leaves torch's own number: ``OMP_NUM_THREADS``, which joblib sets to a worker's share of the
+    cores, or all cores.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(wished or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def remove_if_empty(directory: Path) -> None:
+    """Remove a record's folder, and its arm's, its experiment's and ``outputs``, if they are empty."""
+    for folder in (directory, *directory.parents[:3]):
+        try:
+            folder.rmdir()
+        except OSError:
+            return

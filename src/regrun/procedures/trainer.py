@@ -1,0 +1,162 @@
+"""Lightning's Trainer as runs use it: counting in steps, interruptible, and quiet."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from regrun.errors import UserError, one_line
+from regrun.procedures.base import Context, StoppedError
+
+
+class Interruptible(pl.Callback):
+    """Saves the run's state now and then, and at once when asked to stop.
+
+    Args:
+        context: says where to, how often, and whether to stop.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Take SIGTERM back from Lightning, which would end the run without saving it."""
+        self.context.stop.listen()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        """Heed a stop request, unless an evaluation comes first: it would be missing after the resume."""
+        if self.context.stop.requested and trainer.global_step % pl_module.eval_every:
+            pl_module.check_losses()
+            self.stop(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Save, if the last time is long enough ago; heed a stop request."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        due = time.monotonic() - self.saved_at >= self.context.checkpoint_seconds
+        if self.context.stop.requested:
+            self.stop(trainer)
+        elif trainer.strategy.broadcast(due):
+            self.save(trainer)
+
+    def stop(self, trainer: pl.Trainer) -> None:
+        """Save and stop, unless there is nothing left to do."""
+        if trainer.global_step < trainer.max_steps:
+            self.save(trainer)
+            raise StoppedError
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Keep the final state."""
+        pl_module.check_losses()
+        self.save(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write the checkpoint beside its place, then move it there: never half a file."""
+        target = self.context.checkpoint
+        partial = target.with_suffix(".partial")
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            partial.replace(target)
+        trainer.strategy.barrier()
+        self.saved_at = time.monotonic()
+
+
+class Progress(pl.Callback):
+    """Moves the progress bar a few times a second; reading a loss more often would stall a GPU."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.shown_at = 0.0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
+        """Show the step and its loss."""
+        now = time.monotonic()
+        if now - self.shown_at > 0.2:
+            self.shown_at = now
+            self.context.show(trainer.global_step, float(outputs["loss"]))
+
+
+def make_trainer(
+    arguments: Mapping[str, Any], steps: int, eval_every: int, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    """A Trainer that counts in steps, evaluates before the first one, and does nothing it was not asked.
+
+    Raises:
+        UserError: if the machine lacks the accelerator.
+    """
+    try:
+        with quiet_lightning():
+            return pl.Trainer(
+                **arguments,
+                max_steps=steps,
+                max_epochs=-1,
+                val_check_interval=eval_every,
+                check_val_every_n_epoch=None,
+                num_sanity_val_steps=-1,
+                callbacks=callbacks,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+            )
+    except Exception as error:
+        raise UserError(
+            f"this machine cannot run the chosen trainer: {one_line(error)} "
+            "(trainer=cpu needs nothing; regrun doctor says what is here)"
+        ) from error
+
+
+def check_checkpoint(path: Path) -> int:
+    """The step at which a checkpoint was taken.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return int(checkpoint["global_step"])
+    except Exception as error:
+        raise UserError(
+            f"the checkpoint {path} cannot be read ({type(error).__name__}); "
+            "start the run over with force=true"
+        ) from error
+
+
+def describe_device(trainer: pl.Trainer) -> str:
+    """The devices of a trainer, in words."""
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        words = torch.cuda.get_device_name(device)
+    else:
+        words = f"{device.type}, {torch.get_num_threads()} threads"
+    return words if trainer.world_size == 1 else f"{trainer.world_size} × {words}"
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning from advertising, and from warning of what is meant.
+
+    Our data have no workers to add, our streams no length, and our loggers are our own.
+    """
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
