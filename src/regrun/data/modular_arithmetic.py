@@ -1,0 +1,122 @@
+"""Modular arithmetic: the algorithmic tasks on which networks grok."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from regrun.data.base import Dataset, Samples, Splits, Tokens, check_fraction, split_at_random
+from regrun.errors import nearest
+
+# Each takes int64 a and b and gives a value that is then reduced modulo p.
+OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "a+b": lambda a, b: a + b,
+    "a-b": lambda a, b: a - b,
+    "a*b": lambda a, b: a * b,
+    "a^2+b^2": lambda a, b: a**2 + b**2,
+    "a^2+ab+b^2": lambda a, b: a**2 + a * b + b**2,
+    "a^2+ab+b^2+a": lambda a, b: a**2 + a * b + b**2 + a,
+    "a^3+ab": lambda a, b: a**3 + a * b,
+    "a^3+ab^2+b": lambda a, b: a**3 + a * b**2 + b,
+}
+DIVISION = "a/b"
+
+
+class ModularArithmetic(Dataset):
+    """Every pair ``(a, b)`` of residues, labelled with ``operation(a, b) mod p``, split at random.
+
+    An input is the two symbols ``a`` and ``b``, int64 ``(n, 2)``; models look them up or read them as
+    one-hot vectors. The pairs stand once each, in lexicographic order, before the split. Power et al.,
+    *Grokking*, arXiv 2201.02177.
+
+    Args:
+        modulus: ``p``, at least 2; a prime where ``operation`` is ``"a/b"``.
+        operation: one of ``OPERATIONS`` or ``"a/b"`` (multiplication by the inverse; pairs with ``b = 0``
+            are left out).
+        train_fraction: share of the pairs that is trained on, strictly between 0 and 1.
+        label_corruption: share of the train labels replaced by another class, drawn uniformly from the
+            wrong ones, in ``[0, 1]``. The test labels stay clean.
+        lowest: the smallest operand, 0 for all residues, 1 to leave zero out.
+
+    Raises:
+        ValueError: if a parameter is out of its range or the modulus of a division is not prime.
+    """
+
+    def __init__(
+        self,
+        modulus: int = 113,
+        operation: str = "a+b",
+        train_fraction: float = 0.4,
+        label_corruption: float = 0.0,
+        lowest: int = 0,
+    ) -> None:
+        if modulus < 2:
+            raise ValueError(f"modulus must be at least 2, got {modulus}")
+        if operation != DIVISION and operation not in OPERATIONS:
+            known = [*OPERATIONS, DIVISION]
+            raise ValueError(
+                f"unknown operation {operation!r}{nearest(operation, known)} (known: {', '.join(known)})"
+            )
+        if operation == DIVISION and not is_prime(modulus):
+            raise ValueError(f"division needs a prime modulus, and {modulus} is not prime")
+        check_fraction("train_fraction", train_fraction)
+        if not 0 <= label_corruption <= 1:
+            raise ValueError(f"label_corruption must lie in [0, 1], got {label_corruption}")
+        if not 0 <= lowest < modulus:
+            raise ValueError(f"lowest must lie in [0, modulus), got {lowest}")
+        self.modulus = modulus
+        self.operation = operation
+        self.train_fraction = train_fraction
+        self.label_corruption = label_corruption
+        self.lowest = lowest
+        self.inputs = Tokens(vocabulary=modulus, length=2)
+        self.classes = modulus
+
+    def load(self, data_dir: Path, seed: int) -> Splits:
+        """All pairs, split and corrupted by ``seed``; reads no file."""
+        x, y = self.table()
+        generator = torch.Generator().manual_seed(seed)
+        train, test = split_at_random(len(x), self.train_fraction, generator)
+        if not len(train) or not len(test):
+            raise ValueError(
+                f"train_fraction={self.train_fraction} of {len(x)} pairs leaves a split without samples"
+            )
+        clean = y[train]
+        noisy = corrupt_labels(clean, self.classes, self.label_corruption, generator)
+        return Splits(Samples(x[train], noisy, clean), Samples(x[test], y[test], y[test]))
+
+    def table(self) -> tuple[Tensor, Tensor]:
+        """Every pair and its label: int64 ``(n, 2)`` and ``(n,)``."""
+        first = torch.arange(self.lowest, self.modulus)
+        second = first[first > 0] if self.operation == DIVISION else first
+        x = torch.cartesian_prod(first, second)
+        a, b = x.unbind(1)
+        if self.operation == DIVISION:
+            inverse = torch.tensor([0, *(pow(k, -1, self.modulus) for k in range(1, self.modulus))])
+            return x, a * inverse[b] % self.modulus
+        return x, OPERATIONS[self.operation](a, b) % self.modulus
+
+
+def corrupt_labels(y: Tensor, classes: int, rate: float, generator: torch.Generator) -> Tensor:
+    """A copy of ``y`` in which ``round(rate * n)`` labels, chosen at random, are wrong.
+
+    A wrong label is uniform over the ``classes - 1`` others, so the rate is the rate of wrong labels.
+    Returns ``y`` itself where nothing changes.
+    """
+    count = round(rate * len(y))
+    if count == 0:
+        return y
+    chosen = torch.randperm(len(y), generator=generator)[:count]
+    shift = torch.randint(1, classes, (count,), generator=generator)
+    noisy = y.clone()
+    noisy[chosen] = (y[chosen] + shift) % classes
+    return noisy
+
+
+def is_prime(n: int) -> bool:
+    """Whether ``n`` is prime, by trial division: moduli are small."""
+    return n > 1 and all(n % k for k in range(2, math.isqrt(n) + 1))

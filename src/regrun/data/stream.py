@@ -1,0 +1,92 @@
+"""Training batches without end, as index slices of tensors that already lie on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from regrun.data.base import Batch, Samples
+
+
+class BatchStream:
+    """An endless stream of training batches, a pure function of the seed and the step.
+
+    Being stateless is what makes a run resumable to the same numbers: the batch of step ``s`` is the
+    same whether or not the run was interrupted before it. A full batch is never copied and never
+    shuffled; smaller ones are cut from a new permutation each epoch, the last one of an epoch may be
+    shorter.
+
+    Args:
+        samples: the train split, on its device.
+        batch_size: samples per step over all ranks together; ``None`` for the full batch.
+        seed: of the shuffling.
+        start: the step to begin with.
+        rank: this process, out of ``world_size``; each takes every ``world_size``-th sample of a batch.
+        world_size: how many processes train together.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        batch_size: int | None,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, or null for the full batch, got {batch_size}")
+        self.samples = samples
+        self.batch_size = min(batch_size or len(samples), len(samples))
+        self.seed = seed
+        self.start = start
+        self.shard = slice(rank, None, world_size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that visit each sample once."""
+        return -(-len(self.samples) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.steps_per_epoch == 1:
+            index = torch.arange(len(self.samples), device=self.samples.x.device)[self.shard]
+            batch = Batch(self.samples.x[self.shard], self.samples.y[self.shard], index)
+            while True:
+                yield batch
+        epoch, position = divmod(self.start, self.steps_per_epoch)
+        while True:
+            order = self._permutation(epoch)
+            for k in range(position, self.steps_per_epoch):
+                index = order[k * self.batch_size : (k + 1) * self.batch_size][self.shard]
+                yield Batch(self.samples.x[index], self.samples.y[index], index)
+            epoch, position = epoch + 1, 0
+
+    def _permutation(self, epoch: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        return torch.randperm(len(self.samples), generator=generator).to(self.samples.x.device)
+
+
+class BatchList:
+    """Every sample of a split once, in order, in batches: what an evaluation walks over.
+
+    Args:
+        samples: the split, on its device.
+        batch_size: samples per batch over all ranks together.
+        rank: this process, out of ``world_size``.
+        world_size: how many processes evaluate together.
+    """
+
+    def __init__(self, samples: Samples, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        self.samples = samples
+        self.batch_size = batch_size
+        self.index = torch.arange(len(samples), device=samples.x.device)
+        self.shard = slice(rank, None, world_size)
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self.samples), self.batch_size):
+            index = self.index[start : start + self.batch_size][self.shard]
+            yield Batch(self.samples.x[index], self.samples.y[index], index)
