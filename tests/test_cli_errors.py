@@ -117,6 +117,19 @@ def test_a_corrupt_checkpoint_is_named_and_force_starts_over(regrun: Command, tm
     assert only_record(tmp_path) == record
 
 
+@pytest.mark.parametrize("file", ["result.json", "run.json"])
+def test_a_damaged_record_is_named(regrun: Command, tmp_path: Path, file: str) -> None:
+    assert regrun(*SMOKE).code == 0
+    record = only_record(tmp_path)
+    if file == "run.json":
+        (record / "result.json").unlink()
+    (record / file).write_text('{"status": "comp')
+    result = regrun(*SMOKE)
+    assert result.code == 2
+    assert f"{file} was damaged" in result.err
+    assert len(result.err.strip().splitlines()) == 1
+
+
 def test_a_loss_that_diverges_names_its_step_and_keeps_the_last_good_state(
     regrun: Command, tmp_path: Path
 ) -> None:

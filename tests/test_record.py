@@ -64,7 +64,7 @@ def test_a_hundred_kills_leave_no_half_record(tmp_path: Path) -> None:
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE)
         assert writer.stdout is not None
         writer.stdout.readline()
-        time.sleep(generator.uniform(0, 0.03))
+        time.sleep(generator.uniform(0, 0.1))
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         complete, partial = check_after_kill(folder)

@@ -142,9 +142,11 @@ def test_an_interrupted_run_ends_with_the_same_bits(
 
     for step in stops:
         stop_at(step)
-        result = regrun(*SMOKE, *overrides, "outputs=outputs/parts")
+        force = ["force=true"] if step == stops[0] else []
+        result = regrun(*SMOKE, *overrides, "outputs=outputs/parts", *force)
         assert result.code == 130
         assert "go on with: regrun experiment=grokking" in result.err
+        assert "force" not in result.err  # it would start over
         record = Record(next((tmp_path / "outputs" / "parts").glob("*/*/*")))
         assert record.status is Status.INTERRUPTED
         state = torch.load(record.checkpoint, weights_only=True)

@@ -96,7 +96,7 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> D
         UserError: in plain words, with the nearest right spelling.
     """
     register_resolvers()
-    search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+    search = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"] if config_dir else []
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base=HYDRA_VERSION_BASE):
         try:

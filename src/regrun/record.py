@@ -100,15 +100,20 @@ class Record:
         return False
 
     def result(self) -> dict[str, Any]:
-        """The content of ``result.json``."""
-        return json.loads(self.result_file.read_text())
+        """The content of ``result.json``.
+
+        Raises:
+            UserError: if it is not JSON.
+        """
+        return _read_json(self.result_file)
 
     def manifest(self) -> dict[str, Any]:
-        """The content of ``run.json``, empty if there is none."""
-        try:
-            return json.loads(self.manifest_file.read_text())
-        except FileNotFoundError:
-            return {}
+        """The content of ``run.json``, empty if there is none.
+
+        Raises:
+            UserError: if it is not JSON.
+        """
+        return _read_json(self.manifest_file) if self.manifest_file.exists() else {}
 
     @property
     def last_step(self) -> int:
@@ -159,6 +164,16 @@ class Record:
                 f"{self.directory} is being written by process {earlier.get('pid', '?')} "
                 f"on {earlier.get('environment', {}).get('host', '?')}; wait for it, or stop it"
             ) from None
+        fresh = not self.manifest_file.exists()
+        try:
+            self._take(manifest, config, resume_step)
+        except OSError:
+            self._lock.release()
+            if fresh:
+                shutil.rmtree(self.directory, ignore_errors=True)
+            raise
+
+    def _take(self, manifest: Mapping[str, Any], config: Mapping[str, Any], resume_step: int | None) -> None:
         if resume_step is None:
             self._clear()
         earlier = self.manifest()
@@ -263,6 +278,15 @@ class Record:
 def _write_row(writer: Any, columns: list[str], step: int, metrics: Mapping[str, float]) -> None:
     # repr keeps every digit, so a figure read back is the figure that was measured.
     writer.writerow([step, *(repr(metrics[name]) if name in metrics else "" for name in columns)])
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{file} was damaged since it was written; remove its folder to run it again"
+        ) from error
 
 
 def _now() -> str:

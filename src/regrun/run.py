@@ -233,8 +233,9 @@ def is_first_process() -> bool:
 
 
 def command_line(overrides: list[str], folders: list[str]) -> str:
-    """The command that asks for the same run."""
-    return shlex.join(["regrun", *(w for f in folders for w in ("--config-dir", f)), *overrides])
+    """The command that asks for the same run, or goes on with it: without ``force``, which starts over."""
+    asked = [override for override in overrides if not override.startswith("force=")]
+    return shlex.join(["regrun", *(w for f in folders for w in ("--config-dir", f)), *asked])
 
 
 @contextmanager
