@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -68,7 +69,8 @@ class BenchContext:
 
     def __init__(self, folder: Path) -> None:
         self.checkpoint = folder / "checkpoint.ckpt"
-        self.stop = Clock()
+        self.clock = Clock()
+        self.stop: StopRequest = self.clock
 
     def begin(self, description: Description) -> None:
         """Nothing to open."""
@@ -81,7 +83,7 @@ class BenchContext:
 
 
 def plain_steps(dataset: ModularArithmetic, loss_name: str, steps: int) -> list[float]:
-    """Seconds of each step of the plain loop."""
+    """When each step of the plain loop ended."""
     train = dataset.load(Path(), 0).train
     seed_generators(0)
     model = MLP(dataset.inputs, dataset.classes, bias=False)
@@ -93,13 +95,13 @@ def plain_steps(dataset: ModularArithmetic, loss_name: str, steps: int) -> list[
         loss_of(model(train.x).logits, train.y).backward()
         optimizer.step()
         ticks.append(time.perf_counter())
-    return [b - a for a, b in zip(ticks[WARM_UP:], ticks[WARM_UP + 1 :], strict=False)]
+    return ticks
 
 
 def regrun_steps(
     dataset: ModularArithmetic, loss_name: str, steps: int, eval_every: int, with_probes: bool
 ) -> list[float]:
-    """Seconds of each step of regrun; a step that ends in an evaluation includes it."""
+    """When each step of regrun ended, and each evaluation."""
     probes = [SoftmaxCollapse(), GradientAlignment(), WeightNorms(), LogitScale()] if with_probes else []
     training = SupervisedTraining(
         dataset=dataset,
@@ -114,8 +116,12 @@ def regrun_steps(
     with tempfile.TemporaryDirectory() as folder:
         context = BenchContext(Path(folder))
         training(context)
-    ticks = context.stop.ticks
-    return [b - a for a, b in zip(ticks[WARM_UP:], ticks[WARM_UP + 1 :], strict=False)]
+    return context.clock.ticks
+
+
+def median_step(ticks: list[float]) -> float:
+    """The median time of a step, in milliseconds."""
+    return 1e3 * statistics.median(b - a for a, b in pairwise(ticks[WARM_UP:]))
 
 
 def main() -> None:
@@ -138,15 +144,18 @@ def main() -> None:
         dataset = ModularArithmetic(modulus)
         for loss_name in options.loss:
             probe_run = plain_steps(dataset, loss_name, WARM_UP + 20)
-            steps = WARM_UP + max(50, int(options.seconds / statistics.median(probe_run)))
+            steps = WARM_UP + max(50, int(1e3 * options.seconds / median_step(probe_run)))
             every = 50 if options.with_evaluations else steps
             plain, ours, ratios = [], [], []
             for _ in range(options.rounds):
                 a = plain_steps(dataset, loss_name, steps)
                 b = regrun_steps(dataset, loss_name, steps, every, options.with_evaluations)
-                average = statistics.mean if options.with_evaluations else statistics.median
-                plain.append(average(a) * 1e3)
-                ours.append(average(b) * 1e3)
+                if options.with_evaluations:
+                    plain.append(1e3 * (a[-1] - a[0]) / steps)
+                    ours.append(1e3 * (b[-1] - b[0]) / steps)
+                else:
+                    plain.append(median_step(a))
+                    ours.append(median_step(b))
                 ratios.append(ours[-1] / plain[-1])
             figures = [statistics.median(plain), statistics.median(ours)]
             spread = [min(ratios), statistics.median(ratios), max(ratios)]
