@@ -71,6 +71,7 @@ def run_hydra(words: list[str]) -> int:
     from regrun.console import complain
     from regrun.job import Outcome, job
     from regrun.paths import conf_dir
+    from regrun.record import Status
     from regrun.sweep import SweepUnfinishedError
 
     # Hydra's parser stumbles over -m between overrides.
@@ -105,7 +106,8 @@ def run_hydra(words: list[str]) -> int:
         raise UserError(f"cannot write {error.filename}: {error.strerror}") from error
     for outcome in outcomes:
         if outcome.message:
-            complain(outcome.message)
+            interrupted = outcome.status is Status.INTERRUPTED
+            complain(f"interrupted; {outcome.message}" if interrupted else outcome.message)
         return outcome.exit_code
     return 0
 

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ def job(cfg: DictConfig) -> Outcome:
     overrides = list(hydra.overrides.task)
     experiment = experiment_name(with_hydra)
     directory = Path(os.path.relpath(hydra.runtime.output_dir))
-    label = f"{experiment} {' '.join(o for o in overrides if not o.startswith('experiment='))}".strip()
+    label = label_of(experiment, overrides)
     display = Display(brief=multirun, silent=parallel or not is_first_process())
     try:
         config = plain_config(with_hydra)
@@ -73,7 +73,7 @@ def job(cfg: DictConfig) -> Outcome:
             run.execute()
         return Outcome(label, Status.COMPLETE, directory)
     except StoppedError:
-        message = f"interrupted; go on with: {command_line(overrides, config_dirs(hydra))}"
+        message = f"go on with: {command_line(overrides, config_dirs(hydra))}"
         return Outcome(label, Status.INTERRUPTED, directory, 130, message)
     except UserError as error:
         return Outcome(label, Status.FAILED, directory, 2, one_line(error))
@@ -85,6 +85,11 @@ def job(cfg: DictConfig) -> Outcome:
     finally:
         display.stop()
         remove_if_empty(directory)
+
+
+def label_of(experiment: str, overrides: Sequence[str]) -> str:
+    """Which run, in one line for people."""
+    return " ".join([experiment, *(o for o in overrides if not o.startswith("experiment="))])
 
 
 def config_dirs(hydra: DictConfig) -> list[str]:

@@ -14,10 +14,10 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 from rich.text import Text
 
-from regrun.app import explain, plain_config, record_path
+from regrun.app import experiment_name, explain, plain_config, record_path
 from regrun.console import OUT
 from regrun.errors import UserError, one_line
-from regrun.job import BASIC_LAUNCHER, Outcome
+from regrun.job import BASIC_LAUNCHER, Outcome, label_of
 from regrun.record import Record, Status
 from regrun.run import STOP
 
@@ -89,7 +89,8 @@ def already_complete(overrides: Sequence[str], config: DictConfig, loader: Confi
     directory = Path(job.outputs) / record_path(job)
     if job.force or Record(directory).status is not Status.COMPLETE:
         return None
-    return Outcome(" ".join(overrides), Status.COMPLETE, directory, was_there=True)
+    label = label_of(experiment_name(job), overrides)
+    return Outcome(label, Status.COMPLETE, directory, was_there=True)
 
 
 def outcome_of(result: JobReturn) -> Outcome:
