@@ -60,7 +60,8 @@ def test_packed_runs_share_the_cores(
 
 
 def test_a_sweep_over_whole_experiments_and_components(regrun: Command, tmp_path: Path) -> None:
-    result = regrun("-m", *SMOKE, "optimizer=sgd,adam", "regularizer=none,[stablemax,l1]")
+    swept = ["optimizer=glob([sgd,adam])", "regularizer=none,[stablemax,l1]"]
+    result = regrun("-m", *SMOKE, *swept)
     assert result.code == 0, result.out
     assert "4 runs: 4 complete" in result.out
     assert len(records(tmp_path)) == 4

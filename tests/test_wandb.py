@@ -97,6 +97,17 @@ def test_no_key_lands_in_a_record(regrun: Command, tmp_path: Path, monkeypatch: 
         assert key.encode() not in file.read_bytes(), file
 
 
+def test_a_config_cannot_smuggle_a_key_into_a_record(
+    regrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef" * 2 + "deadbeef")
+    result = regrun(*RUN, "logger=csv", "+paper.note=${oc.env:WANDB_API_KEY}")
+    assert result.code == 2
+    assert "the content of WANDB_API_KEY" in result.err
+    assert "deadbeef" not in result.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_wandb_nothing_of_it_is_there(regrun: Command, tmp_path: Path) -> None:
     assert regrun(*RUN, "logger=csv").code == 0
     assert not list(tmp_path.rglob("*wandb*"))

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from regrun.arms import arm_name
-from regrun.catalogue import components
+from regrun.catalogue import COMPONENT_GROUPS, components
 from regrun.errors import UserError, nearest, one_line
 from regrun.identity import fingerprint
 from regrun.paths import conf_dir
@@ -25,19 +25,7 @@ from regrun.whitelist import check_target_names
 
 CONFIG_NAME = "config"
 HYDRA_VERSION_BASE = "1.3"
-GROUPS = (
-    "experiment",
-    "scale_for",
-    "dataset",
-    "model",
-    "optimizer",
-    "schedule",
-    "regularizer",
-    "probe",
-    "procedure",
-    "trainer",
-    "logger",
-)
+GROUPS = ("experiment", "scale_for", *COMPONENT_GROUPS)
 
 
 def register_resolvers() -> None:
@@ -143,12 +131,16 @@ def first_job(overrides: Sequence[str]) -> list[str]:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
         raise explain(error, overrides) from error
-    return [
-        f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
-        if override.is_discrete_sweep()
-        else str(override.input_line)
-        for override in parsed
-    ]
+    job = []
+    for override in parsed:
+        if not override.is_discrete_sweep():
+            job.append(str(override.input_line))
+            continue
+        try:
+            job.append(f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}")
+        except HydraException:  # a glob, which only Hydra's own parser can expand
+            continue
+    return job
 
 
 def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = ()) -> UserError:

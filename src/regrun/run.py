@@ -19,6 +19,7 @@ from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
 from regrun.procedures.base import Description, Procedure, StoppedError, StopRequest
 from regrun.record import Record, Status
+from regrun.secrets import check_secrets
 from regrun.whitelist import check_parameters, check_targets, make_importable
 
 NO_PLACE = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
@@ -57,11 +58,14 @@ class Run:
         self.display = display
         self.record = Record(directory)
         self.identity = fingerprint(config)
+        check_secrets([config, overrides])
         self.loggers: list[Logger] = []
         self.is_main_process = is_first_process()
         self.begun = False
 
-        self.seed = int(config["seed"])
+        if not isinstance(config["seed"], int):
+            raise UserError(f"seed: expected int, got {config['seed']!r}")
+        self.seed: int = config["seed"]
         self.scale = str(config["scale"])
         self.data_dir = Path(config["data_dir"])
         self.trainer: Mapping[str, Any] = {k: v for k, v in config["trainer"].items() if k != "threads"}

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from regrun.errors import UserError, nearest
 
@@ -74,22 +75,50 @@ def find_nodes(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, An
 
 
 def check_parameters(config: Any) -> None:
-    """Check that every component's parameters exist, those of partly built ones too.
+    """Check that every component's parameters exist and have their types, those of partly built ones too.
 
     Raises:
-        UserError: names the first that does not, and the nearest that does.
+        UserError: names the first that does not exist, and the nearest that does; or says what was expected.
     """
     for key, node in find_nodes(config):
         if "_target_" not in node:
             continue
         target = str(node["_target_"])
-        parameters = inspect.signature(locate(key, target)).parameters
+        found = locate(key, target)
+        parameters = inspect.signature(found).parameters
+        for name, expected in type_hints(found).items():
+            if name in node and not fits(node[name], expected):
+                words = getattr(expected, "__name__", str(expected)).replace("None", "null")
+                raise UserError(f"{key}.{name}: expected {words}, got {node[name]!r}")
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
             continue
         for name in node:
             if name not in parameters and not str(name).startswith("_"):
                 hint = nearest(str(name), parameters)
                 raise UserError(f"{key}: {target.rpartition('.')[2]} has no parameter {name!r}{hint}")
+
+
+def type_hints(found: Any) -> dict[str, Any]:
+    """The annotations of a callable's parameters, as far as they can be resolved."""
+    try:
+        return get_type_hints(getattr(found, "__init__") if isinstance(found, type) else found)  # noqa: B009
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def fits(value: Any, expected: Any) -> bool:
+    """Whether a config's value is of an annotated type; ``True`` for types that configs cannot spell."""
+    if isinstance(expected, UnionType) or get_origin(expected) is Union:
+        return any(fits(value, member) for member in get_args(expected))
+    if expected is type(None):
+        return value is None
+    if expected is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if expected is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if expected in (str, bool):
+        return isinstance(value, expected)
+    return True
 
 
 def home_of(key: str, target: str) -> str | None:
