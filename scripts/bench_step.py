@@ -7,12 +7,15 @@ Ctrl-C, the progress. Evaluations are left out of both; ``--with-evaluations`` p
 experiment's probes, into regrun's time, as a share of it.
 
     python scripts/bench_step.py            # p = 113 and p = 31, softmax and StableMax
+    python scripts/bench_step.py --start    # from the command's start to its first step
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -124,6 +127,22 @@ def median_step(ticks: list[float]) -> float:
     return 1e3 * statistics.median(b - a for a, b in pairwise(ticks[WARM_UP:]))
 
 
+def start_to_first_step() -> float:
+    """Seconds of a whole command of one step, W&B offline included: an upper bound of its start."""
+    command = [
+        sys.executable,
+        "-m",
+        "regrun.cli",
+        "experiment=grokking",
+        "steps=1",
+        "logger.wandb.mode=offline",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - begun
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -134,8 +153,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="about how long one side of a round takes")
     parser.add_argument("--with-evaluations", action="store_true")
+    parser.add_argument("--start", action="store_true", help="measure the command's start instead")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
+    if options.start:
+        seconds = sorted(start_to_first_step() for _ in range(options.rounds))
+        Console().print(
+            f"start to first step: {seconds[0]:.1f} to {seconds[-1]:.1f} s, {options.rounds} rounds"
+        )
+        return
     torch.set_num_threads(options.threads)
     table = Table(title=f"{options.threads} threads, torch {torch.__version__}, {options.rounds} rounds")
     for column in ("p", "loss", "plain ms", "regrun ms", "ratio min", "median", "max"):

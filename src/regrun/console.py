@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -107,9 +106,3 @@ class Display:
         OUT.print(table)
         OUT.print(Text(f"record  {directory}"), soft_wrap=True)
         OUT.print(Text(f"open    regrun show {directory}"), soft_wrap=True)
-
-
-def flush() -> None:
-    """Flush both streams; a closed pipe is the reader's affair."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()

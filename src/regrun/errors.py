@@ -26,9 +26,6 @@ class TrainingDivergedError(UserError):
             "(try a smaller learning rate, or a higher trainer.precision)"
         )
 
-    def __reduce__(self) -> tuple[type, tuple[int, float]]:
-        return type(self), (self.step, self.value)
-
 
 def one_line(error: BaseException | str) -> str:
     """The message of an error, on one line."""

@@ -115,11 +115,6 @@ class Record:
         """
         return _read_json(self.manifest_file) if self.manifest_file.exists() else {}
 
-    @property
-    def last_step(self) -> int:
-        """The step of the last row written, or -1."""
-        return self._last_step
-
     def history(self) -> list[tuple[int, dict[str, float]]]:
         """``(step, metrics)`` of every whole row of ``metrics.csv``; a torn last row is left out."""
         try:

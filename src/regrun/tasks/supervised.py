@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -96,7 +97,7 @@ class Supervised(pl.LightningModule):
         ]
         self.evaluation_losses = [MeanMetric(nan_strategy="disable") for _ in SPLITS]
         self.metrics = nn.ModuleList([*self.accuracies, *self.evaluation_losses])  # to move with the device
-        self._losses: list[Tensor] = []  # of the steps since the last evaluation, not yet looked at
+        self._losses: list[tuple[int, Tensor]] = []  # with their steps, not yet looked at
         self._last_loss: float | None = None
         self._optimizer: Optimizer | None = None
         self._random_state: dict[str, Any] | None = None
@@ -120,11 +121,17 @@ class Supervised(pl.LightningModule):
 
     # ------------------------------------------------------------------ data
 
+    def splits_on_device(self) -> Splits:
+        """The samples, moved to the device once."""
+        if self.splits.train.x.device != self.device:
+            self.splits = Splits(self.splits.train.to(self.device), self.splits.test.to(self.device))
+        return self.splits
+
     def train_dataloader(self) -> BatchStream:
         """Batches from the current step on."""
         trainer = self.trainer
         return BatchStream(
-            self.splits.train.to(self.device),
+            self.splits_on_device().train,
             self.batch_size,
             self.seed,
             start=trainer.global_step,
@@ -136,8 +143,8 @@ class Supervised(pl.LightningModule):
         """The train and the test split, each once."""
         trainer = self.trainer
         return [
-            BatchList(split.to(self.device), EVALUATION_BATCH, trainer.global_rank, trainer.world_size)
-            for split in (self.splits.train, self.splits.test)
+            BatchList(split, EVALUATION_BATCH, trainer.global_rank, trainer.world_size)
+            for split in (self.splits_on_device().train, self.splits_on_device().test)
         ]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -151,10 +158,10 @@ class Supervised(pl.LightningModule):
         for regularizer in self._transforming:
             batch = regularizer.transform(batch)
         output = as_output(self.model(batch.x))
+        number = self.trainer.global_step
         if self._replacing is None and not self._penalizing:
             loss = F.cross_entropy(output.logits, batch.y)
         else:
-            number = self.trainer.global_step
             epoch = number * (self.batch_size or self.train_samples) // self.train_samples
             step = Step(batch, output, self, number, epoch)
             if self._replacing is None:
@@ -163,7 +170,7 @@ class Supervised(pl.LightningModule):
                 loss = self._replacing.loss(step)
             for regularizer in self._penalizing:
                 loss = loss + regularizer.penalty(step)
-        self._losses.append(loss.detach())
+        self._losses.append((number, loss.detach()))
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -236,14 +243,13 @@ class Supervised(pl.LightningModule):
         """
         if not self._losses:
             return None
-        losses = torch.stack(self._losses)
+        values = torch.stack([loss for _, loss in self._losses]).tolist()
+        numbers = [number for number, _ in self._losses]
         self._losses.clear()
-        finite = losses.isfinite()
-        if not finite.all():
-            first = int((~finite).nonzero()[0])
-            step = self.trainer.global_step - len(losses) + first + 1
-            raise TrainingDivergedError(step, float(losses[first]))
-        return float(losses[-1])
+        for number, value in zip(numbers, values, strict=True):
+            if not math.isfinite(value):
+                raise TrainingDivergedError(number + 1, value)
+        return float(values[-1])
 
     # ---------------------------------------------------------------- resume
 
