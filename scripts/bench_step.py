@@ -13,6 +13,7 @@ experiment's probes, into regrun's time, as a share of it.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -128,19 +129,19 @@ def median_step(ticks: list[float]) -> float:
 
 
 def start_to_first_step() -> float:
-    """Seconds of a whole command of one step, W&B offline included: an upper bound of its start."""
-    command = [
-        sys.executable,
-        "-m",
-        "regrun.cli",
-        "experiment=grokking",
-        "steps=1",
-        "logger.wandb.mode=offline",
-    ]
+    """Seconds from a command's start, W&B offline included, to the record of its first step."""
+    command = [sys.executable, "-m", "regrun.cli", "experiment=grokking", "steps=1", "eval_every=1"]
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - begun
+        environment = {**os.environ, "WANDB_MODE": "offline"}
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        while process.poll() is None:
+            if any("\n1," in file.read_text() for file in Path(folder).glob("outputs/*/*/*/metrics.csv")):
+                seconds = time.perf_counter() - begun
+                process.wait()
+                return seconds
+            time.sleep(0.005)
+        raise SystemExit(f"the command failed: {' '.join(command)}")
 
 
 def main() -> None:
