@@ -88,18 +88,18 @@ def test_a_folder_that_cannot_be_written(regrun: Command, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-@pytest.mark.parametrize("kind", ["full", "read-only"])
-def test_a_disk_without_room(regrun: Command, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("options", ["size=8k", "size=16k", "size=40k", "size=16k,ro"])
+def test_a_disk_without_room(regrun: Command, tmp_path: Path, options: str) -> None:
+    """Full at the beginning, full when the state is saved, and read-only."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    options = "size=16k" if kind == "full" else "size=16k,ro"
     if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(disk)]).returncode:
         pytest.skip("mounting is not allowed here")
     try:
         result = regrun(*SMOKE, f"outputs={disk}/outputs")
         assert result.code == 2
         assert len(result.err.strip().splitlines()) == 1, result.err
-        assert ("No space left" if kind == "full" else "Read-only file system") in result.err
+        assert ("Read-only file system" if "ro" in options else "No space left") in result.err
         assert not list(disk.glob("**/result.json"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -86,6 +86,7 @@ ARMS = {
         (["optimizer.betas=[0.9, 0.999]", "seed=1", "regularizer=[stablemax]"], "method"),
         (["regularizer=stablemax"], "regularizer=stablemax"),
         (["optimizer.eps=1e-08"], "small"),
+        (["steps=9", "optimizer.eps=1", "steps=5"], "optimizer.eps=1,steps=5"),
         (["trainer.precision=64-true"], "trainer.precision=64-true"),
         (["dataset.operation='a/b'"], "dataset.operation=_a_b"),
     ],

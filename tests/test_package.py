@@ -149,6 +149,11 @@ def test_hydras_own_habits_work(regrun: Command, tmp_path: Path) -> None:
     assert "modulus: 59" in config.out
     packaged = regrun("experiment=grokking", "--cfg", "job", "--package", "optimizer")
     assert "lr: 0.01" in packaged.out
+    other = regrun(
+        "experiment=grokking", "optimizer=sgd", "--cfg", "job", "--resolve", "-p", "procedure.optimizer"
+    )
+    assert "torch.optim.SGD" in other.out
+    assert "betas" not in other.out
     assert regrun("--help").code == 0
     assert list(tmp_path.iterdir()) == []
 

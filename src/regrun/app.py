@@ -95,10 +95,10 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> D
             raise UserError(f"a config is not valid YAML: {one_line(error)}") from error
 
 
-def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bool) -> None:
+def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bool) -> DictConfig:
     """Compose the command's config once before Hydra acts on it, and check every ``_target_`` it names.
 
-    Of a sweep, the first job is checked here, and each job's own config before it runs.
+    Of a sweep, the first job is checked here, and each job's own config before it runs. Returns the config.
 
     Raises:
         UserError: in plain words.
@@ -108,6 +108,7 @@ def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bo
     cfg = compose_config(first_job(overrides) if multirun else overrides, config_dir)
     check_target_names(plain_config(cfg))
     check_target_names({"hydra": OmegaConf.to_container(cfg.hydra, resolve=False)})
+    return cfg
 
 
 def check_config_dir(folder: Path) -> None:

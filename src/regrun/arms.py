@@ -19,7 +19,9 @@ def arm_name(overrides: Sequence[str], arms: Mapping[str, Sequence[str]]) -> str
     Where it is one the experiment names (in any order and spelling), that name; else the overrides
     themselves, fit for a file name; ``default`` where there are none.
     """
-    chosen = [override for override in overrides if is_of_the_arm(override)]
+    # Of a key that is set twice, the last value counts.
+    last = {override.split("=", 1)[0]: override for override in overrides}
+    chosen = [override for override in last.values() if is_of_the_arm(override)]
     wanted = meaning(chosen)
     for name, arm in arms.items():
         if meaning(arm) == wanted:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from regrun.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 USAGE = """\
 regrun experiment=grokking regularizer=stablemax       one run
@@ -79,7 +83,9 @@ def run_hydra(words: list[str]) -> int:
     options = get_args_parser().parse_args(words)
     asks_only = options.help or options.hydra_help or options.shell_completion
     if not asks_only:
-        check_command(options.overrides, options.config_dir, options.multirun)
+        cfg = check_command(options.overrides, options.config_dir, options.multirun)
+        if options.cfg == "job":
+            return print_config(cfg, options.package, options.resolve)
 
     outcomes: list[Outcome] = []
 
@@ -109,6 +115,22 @@ def run_hydra(words: list[str]) -> int:
             interrupted = outcome.status is Status.INTERRUPTED
             complain(f"interrupted; {outcome.message}" if interrupted else outcome.message)
         return outcome.exit_code
+    return 0
+
+
+def print_config(cfg: DictConfig, package: str | None, resolve: bool) -> int:
+    """Print a run's config as the run would have it, which Hydra's own ``--cfg job`` does not know."""
+    from omegaconf import OmegaConf, open_dict
+
+    from regrun.recombine import recombined
+
+    own = recombined(cfg)
+    with open_dict(own):
+        del own["hydra"]
+    node = OmegaConf.select(own, package, throw_on_missing=True) if package else own
+    if node is None:
+        raise UserError(f"the config has no {package!r}")
+    sys.stdout.write(OmegaConf.to_yaml(node, resolve=resolve))
     return 0
 
 

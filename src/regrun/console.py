@@ -48,7 +48,7 @@ class Display:
             return
         table = Table.grid(padding=(0, 2))
         for name, value in facts.items():
-            table.add_row(Text(name, style="dim"), Text(value))
+            table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
         OUT.print(Panel(table, title=f"[bold]{title}[/]", title_align="left", expand=False))
 
     def start(self, title: str, steps: int, done: int) -> None:

@@ -78,7 +78,7 @@ def job(cfg: DictConfig) -> Outcome:
     except UserError as error:
         return Outcome(label, Status.FAILED, directory, 2, one_line(error))
     except Exception as error:
-        if not parallel:
+        if not multirun:  # a sweep has one line for each run, and the record the rest
             traceback.print_exc()
         message = f"{type(error).__name__}: {one_line(error)}"
         return Outcome(label, Status.FAILED, directory, 1, message)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
@@ -305,10 +306,11 @@ class atomic_writer:  # noqa: N801
             if kind is None:
                 self.stream.flush()
                 os.fsync(self.stream.fileno())
-            self.stream.close()
-            if kind is None:
+                self.stream.close()
                 self.partial.replace(self.target)
         finally:
+            with suppress(OSError):  # on a full disk closing fails as flushing did, and closes all the same
+                self.stream.close()
             self.partial.unlink(missing_ok=True)
 
 
