@@ -49,8 +49,8 @@ def record_path(cfg: DictConfig) -> Path:
 
 
 def experiment_name(cfg: DictConfig) -> str:
-    """The chosen experiment, or ``custom`` where the parts were picked by hand."""
-    return cfg.hydra.runtime.choices.get("experiment") or "custom"
+    """The chosen experiment; ``custom`` where the parts are picked by hand."""
+    return str(cfg.hydra.runtime.choices.experiment)
 
 
 def plain_config(cfg: DictConfig) -> dict[str, Any]:

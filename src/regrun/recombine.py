@@ -51,10 +51,7 @@ def recombined(cfg: DictConfig) -> DictConfig:
 def intended_choices(cfg: DictConfig) -> dict[str, str]:
     """The component of each group that the experiment is tuned for: its own choice, or the default."""
     choices: dict[str, str] = {}
-    names = ["config"]
-    if experiment := cfg.hydra.runtime.choices.get("experiment"):
-        names.append(f"experiment/{experiment}")
-    for name in names:
+    for name in ("config", f"experiment/{cfg.hydra.runtime.choices.experiment}"):
         file = find_config(cfg, name)
         for entry in (read_yaml(file).get("defaults") or []) if file else []:
             if isinstance(entry, Mapping):

@@ -8,7 +8,7 @@ import re
 import shlex
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from regrun.loggers.base import Logger, RunInfo
 from regrun.procedures.base import Description, Procedure, StoppedError, StopRequest
 from regrun.record import Record, Status
 from regrun.secrets import check_secrets
-from regrun.whitelist import check_parameters, check_targets, make_importable
+from regrun.whitelist import check_parameters, check_targets, make_importable, trusted_packages
 
 NO_PLACE = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
 
@@ -217,17 +217,22 @@ def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:
     check_targets(nodes)
     check_parameters(nodes)
 
+    import hydra.utils
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
+    # From 1.4 on Hydra keeps a whitelist of its own, and asks for it.
+    whitelist = getattr(hydra.utils, "execution_whitelist", nullcontext)
     try:
-        procedure = instantiate(nodes["procedure"], _convert_="all")
-        return procedure, [instantiate(node, _convert_="all") for node in nodes["logger"].values()]
-    except InstantiationException as error:
+        with whitelist(tuple(f"{package}.*" for package in trusted_packages())):
+            procedure = instantiate(nodes["procedure"], _convert_="all")
+            return procedure, [instantiate(node, _convert_="all") for node in nodes["logger"].values()]
+    except (InstantiationException, ValueError) as error:  # the second from Hydra 1.4 on, with notes
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        where = re.search(r"full_key: (?:procedure\.)?(\S+)", str(error))
+        text = "\n".join([str(error), *getattr(error, "__notes__", [])])
+        where = re.search(r"full_key: (?:procedure\.)?(\S+)", text)
         raise UserError(f"{where[1]}: {one_line(cause)}" if where else one_line(cause)) from error
 
 
