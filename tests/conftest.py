@@ -43,7 +43,7 @@ def regrun(
         from regrun.cli import main
         from regrun.run import STOP
 
-        STOP.requested = False
+        STOP.asked = False
         monkeypatch.setattr(sys, "argv", ["regrun", *words])
         capfd.readouterr()
         with pytest.raises(SystemExit) as exit_info:

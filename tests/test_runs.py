@@ -135,7 +135,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     def stop_at(step: int) -> None:
         def look(self: Interruptible, trainer: object, *rest: object) -> None:
             if trainer.global_step == step:  # type: ignore[attr-defined]
-                STOP.requested = True
+                STOP.asked = True
             looked(self, trainer, *rest)  # type: ignore[arg-type]
 
         monkeypatch.setattr(Interruptible, "on_train_batch_end", look)

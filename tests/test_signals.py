@@ -93,15 +93,46 @@ def test_a_killed_run_goes_on_from_its_last_saved_state(
     assert not list(record.directory.glob("*.partial"))
 
 
+def test_a_sweep_survives_the_death_of_a_worker(start: Start, tmp_path: Path) -> None:
+    words = [
+        *SWEEP,
+        "regularizer=stablemax",
+        "seed=0,1,2",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    ]
+    process = start(*words)
+    record = wait_for_rows(tmp_path, 3, process)
+    worker = record.manifest()["pid"]
+    assert worker != process.pid
+    os.kill(worker, signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, (out, err)
+    assert "the launcher broke off" in out
+    assert "Traceback" not in err
+    assert record.status is Status.DIED
+
+    again = start(*words)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, (out, err)
+    assert [Record(r).status for r in records(tmp_path)] == [Status.COMPLETE] * 3
+
+
 SWEEP = ("-m", *RUN[:3], "steps=1000", "eval_every=50", "checkpoint_seconds=0")
 
 
-@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib"]], ids=["one by one", "packed"])
-def test_an_interrupted_sweep_goes_on(start: Start, tmp_path: Path, launcher: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("launcher", "whole_group"),
+    [([], True), (["hydra/launcher=joblib"], True), (["hydra/launcher=joblib"], False)],
+    ids=["one by one", "packed", "packed, only the parent"],
+)
+def test_an_interrupted_sweep_goes_on(
+    start: Start, tmp_path: Path, launcher: list[str], whole_group: bool
+) -> None:
     words = [*SWEEP, "regularizer=stablemax,perp_grad", "seed=0,1", *launcher]
     process = start(*words)
     wait_for_rows(tmp_path, 3, process)
-    os.killpg(process.pid, signal.SIGINT)
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, (out, err)
     assert "interrupted" in out

@@ -73,7 +73,7 @@ def test_a_resumed_run_has_one_offline_run_with_the_whole_curve(
     looked = Interruptible.on_train_batch_end
 
     def look(self: Interruptible, trainer: Any, *rest: Any) -> None:
-        STOP.requested = trainer.global_step == 13
+        STOP.asked = trainer.global_step == 13
         looked(self, trainer, *rest)
 
     monkeypatch.setattr(Interruptible, "on_train_batch_end", look)

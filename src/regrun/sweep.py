@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 from rich.text import Text
 
-from regrun.app import experiment_name, explain, plain_config, record_path
+from regrun.app import experiment_name, explain, record_path
 from regrun.console import OUT
-from regrun.errors import UserError, one_line
+from regrun.errors import one_line
 from regrun.job import BASIC_LAUNCHER, Outcome, label_of
 from regrun.record import Record, Status
 from regrun.run import STOP
@@ -54,9 +59,10 @@ def run_sweep(
     outcomes: list[Outcome] = []
     missing: list[Sequence[str]] = []
     for overrides in jobs:
-        if complete := already_complete(overrides, config, loader):
-            outcomes.append(complete)
-            say(complete)
+        before = outcome_on_disk(overrides, config, loader)
+        if before.status is Status.COMPLETE:
+            outcomes.append(replace(before, was_there=True))
+            say(outcomes[-1])
         else:
             missing.append(overrides)
     returns: list[JobReturn] = []
@@ -64,33 +70,48 @@ def run_sweep(
     batches = [[job] for job in missing] if one_by_one else [missing] if missing else []
     done = 0
     for batch in batches:
-        with nullcontext() if one_by_one else patience():
-            results = list(launcher.launch(batch, initial_job_idx=done))
+        try:
+            with nullcontext() if one_by_one else patience():
+                results = list(launcher.launch(batch, initial_job_idx=done))
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, KeyboardInterrupt) and not STOP.asked:
+                raise
+            # A worker was killed, or Ctrl-C met one between two runs: the records tell how far each came.
+            if not STOP.asked:
+                OUT.print(f"the launcher broke off: {one_line(error)[:200]}", soft_wrap=True, markup=False)
+            for job in batch:
+                if (left := outcome_on_disk(job, config, loader)).status is not Status.ABSENT:
+                    outcomes.append(left)
+                    say(left)
+            break
         done += len(batch)
         returns += results
         for result in results:
             outcomes.append(outcome_of(result))
             say(outcomes[-1])
-        if STOP.requested:
+        if STOP.asked:
             break
     summarize(outcomes, len(jobs))
     return returns
 
 
-def already_complete(overrides: Sequence[str], config: DictConfig, loader: ConfigLoader) -> Outcome | None:
-    """The outcome of a job whose record is complete, unless it is to be run again."""
+def outcome_on_disk(overrides: Sequence[str], config: DictConfig, loader: ConfigLoader) -> Outcome:
+    """How far a job has come, as its record says; one that is neither complete nor absent is interrupted.
+
+    A job that is to be run again whatever its record says counts as absent.
+
+    Raises:
+        UserError: if its config cannot be composed.
+    """
     try:
         job = loader.load_sweep_config(config, list(overrides))
-        plain_config(job)
-    except UserError:
-        raise
-    except Exception as error:
+    except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
     directory = Path(job.outputs) / record_path(job)
-    if job.force or Record(directory).status is not Status.COMPLETE:
-        return None
-    label = label_of(experiment_name(job), overrides)
-    return Outcome(label, Status.COMPLETE, directory, was_there=True)
+    status = Status.ABSENT if job.force else Record(directory).status
+    if status not in (Status.COMPLETE, Status.ABSENT):
+        status = Status.INTERRUPTED
+    return Outcome(label_of(experiment_name(job), overrides), status, directory)
 
 
 def outcome_of(result: JobReturn) -> Outcome:
@@ -127,24 +148,27 @@ def summarize(outcomes: Sequence[Outcome], total: int) -> None:
     OUT.print(f"{total} runs: " + ", ".join(f"{n} {what}" for what, n in counts.items() if n), soft_wrap=True)
     if there + complete < total:
         OUT.print("the same command again runs only what is missing", soft_wrap=True)
-    if interrupted or len(outcomes) < total:
-        raise SweepUnfinishedError(130)
-    if failed:
-        raise SweepUnfinishedError(1)
+        raise SweepUnfinishedError(130 if STOP.asked else 1)
 
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """Let workers save their runs on the first Ctrl-C, which reaches them too; a second one kills."""
+    """Let runs in other processes save themselves on the first Ctrl-C or SIGTERM; a second Ctrl-C kills."""
+    with tempfile.TemporaryDirectory() as folder:
+        stop_file = Path(folder) / "stop"
 
-    def heed(number: int, frame: Any) -> None:
-        if STOP.requested:
-            raise KeyboardInterrupt
-        STOP.requested = True
-        OUT.print("stopping: each run saves its state (Ctrl-C again to kill)", soft_wrap=True)
+        def heed(number: int, frame: object) -> None:
+            if STOP.asked and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            STOP.asked = True
+            stop_file.touch()
+            OUT.print("stopping: each run saves its state (Ctrl-C again to kill)", soft_wrap=True)
 
-    earlier = signal.signal(signal.SIGINT, heed)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, earlier)
+        os.environ[STOP.FILE_VARIABLE] = str(stop_file)
+        earlier = {number: signal.signal(number, heed) for number in STOP.SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+            del os.environ[STOP.FILE_VARIABLE]

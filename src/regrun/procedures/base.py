@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -12,16 +13,30 @@ from typing import Any, Protocol
 
 
 class StopRequest:
-    """Whether the run has been asked to stop, by Ctrl-C or by a scheduler's SIGTERM.
+    """Whether the run has been asked to stop: by Ctrl-C, a scheduler's SIGTERM, or the sweep it is part of.
 
-    The first signal is a request, heeded after the step; a second Ctrl-C, later than half a second, kills.
+    The first signal is a request, heeded after the step; a second Ctrl-C, later than half a second, kills. A
+    sweep whose runs are other processes asks them by a file, which its environment names.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    FILE_VARIABLE = "REGRUN_STOP_FILE"
+    LOOK_EVERY = 0.2  # seconds between looks for the file
 
     def __init__(self) -> None:
-        self.requested = False
+        self.asked = False
         self._since = 0.0
+        self._looked = 0.0
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop; cheap enough to ask at every step."""
+        if not self.asked and (file := os.environ.get(self.FILE_VARIABLE)):
+            now = time.monotonic()
+            if now - self._looked > self.LOOK_EVERY:
+                self._looked = now
+                self.asked = Path(file).exists()
+        return self.asked
 
     def listen(self) -> None:
         """Take the signals, in a process's main thread; again where a library has taken them since."""
@@ -30,8 +45,8 @@ class StopRequest:
                 signal.signal(number, self._heed)
 
     def _heed(self, number: int, frame: object) -> None:
-        if not self.requested:
-            self.requested = True
+        if not self.asked:
+            self.asked = True
             self._since = time.monotonic()
         elif number == signal.SIGINT and time.monotonic() - self._since > 0.5:
             raise KeyboardInterrupt

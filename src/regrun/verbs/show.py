@@ -103,8 +103,8 @@ def show_record(record: Record) -> None:
         return
     OUT.print()
     curves = Table(box=None, header_style="dim")
-    curves.add_column("metric")
-    curves.add_column(f"steps {history[0][0]} to {history[-1][0]}")
+    curves.add_column("metric", overflow="fold")
+    curves.add_column(f"steps {history[0][0]} to {history[-1][0]}", no_wrap=True)
     curves.add_column("last", justify="right")
     for name in dict.fromkeys(name for _, row in history for name in row):
         values = [row[name] for _, row in history if name in row]
@@ -112,7 +112,7 @@ def show_record(record: Record) -> None:
     OUT.print(curves)
 
 
-def sparkline(values: Sequence[float], width: int = 40) -> str:
+def sparkline(values: Sequence[float], width: int = 24) -> str:
     """A curve as one line of block characters, between its smallest and largest finite value."""
     finite = [v for v in values if v == v and abs(v) != float("inf")]
     if not finite:
