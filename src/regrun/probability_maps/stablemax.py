@@ -20,7 +20,7 @@ def stablemax(x: Tensor, dim: int = -1) -> Tensor:
     """``s(x_i) / sum_j s(x_j)`` along ``dim``; see ``stable_growth``.
 
     Not invariant to shifts of its input, unlike softmax. Prieto et al., *Grokking at the Edge of
-    Numerical Stability*, arXiv 2501.04697, section 4.
+    Numerical Stability*, arXiv 2501.04697.
 
     Shape:
         any, kept.

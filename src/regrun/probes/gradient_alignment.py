@@ -16,8 +16,8 @@ class GradientAlignment(Probe):
     gradient: near 1 is naive loss minimization, which only scales the weights up.
     ``gradient_weight_cosine/<parameter>`` the same per tensor. ``edited_gradient_weight_cosine`` is the
     largest absolute per-tensor cosine of the gradient that the optimizer got: 0 under ⊥Grad, which projects
-    tensor by tensor. Prieto et al., *Grokking at the Edge of Numerical Stability*, arXiv 2501.04697,
-    section 5. Nothing is reported before the first step.
+    tensor by tensor. Prieto et al., *Grokking at the Edge of Numerical Stability*, arXiv 2501.04697.
+    Nothing is reported before the first step.
     """
 
     def __init__(self) -> None:

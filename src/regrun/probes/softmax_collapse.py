@@ -17,8 +17,8 @@ class SoftmaxCollapse(Probe):
     """``softmax_collapse``: share of train samples with ``sum_j exp(z_j - z_max)`` equal to 1 in ``dtype``.
 
     Such a sample's loss is exactly zero, so it no longer teaches the correct class. Rounding sets in at a
-    margin of about 7.6 in float16, 16.6 in float32 and 36.7 in float64. Prieto et al., arXiv 2501.04697,
-    section 3. Means nothing where the loss is not softmax cross-entropy in that format.
+    margin of about 7.6 in float16, 16.6 in float32 and 36.7 in float64. Prieto et al., arXiv 2501.04697.
+    Means nothing where the loss is not softmax cross-entropy in that format.
 
     Args:
         dtype: the format the loss is computed in: ``float16``, ``float32`` or ``float64``.
