@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
-demo: setup     ## the first experiment: StableMax groks without regularization (about a minute)
+demo: setup     ## the first experiment: StableMax groks without regularization (half a minute once installed)
 	$(BIN)/regrun experiment=grokking regularizer=stablemax
 
 test: check     ## ruff, mypy and all tests

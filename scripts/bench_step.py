@@ -32,6 +32,7 @@ from torch import Tensor
 
 from regrun.data import ModularArithmetic
 from regrun.models import MLP
+from regrun.optimizers import constant
 from regrun.probes import GradientAlignment, LogitScale, SoftmaxCollapse, WeightNorms
 from regrun.procedures import Description, StopRequest
 from regrun.procedures.training import SupervisedTraining, seed_generators
@@ -111,7 +112,7 @@ def regrun_steps(
         dataset=dataset,
         model=partial(MLP, bias=False),
         optimizer=ADAMW,
-        schedule=None,
+        schedule=constant,
         regularizers={"stablemax": StableMax()} if loss_name == "stablemax" else {},
         probes={type(probe).__name__: probe for probe in probes},
         steps=steps,

@@ -39,6 +39,10 @@ def refused(result: Result, says: str, folder: Path) -> None:
         (["experiment=grokking", "dataset.modulo=7"], "did you mean 'dataset.modulus'?"),
         (["model=mpl"], "unknown model 'mpl'; did you mean 'mlp'?"),
         (["+model.hiden=[3]"], "MLP has no parameter 'hiden'; did you mean 'hidden'?"),
+        (
+            ["+regularizer.perp_grad.rescale=false"],
+            "regularizer.perp_grad is set, but perp_grad is not chosen",
+        ),
         (["scale=tiny"], "unknown scale 'tiny'"),
         (["optimizer.betas=[0.9"], "cannot read 'optimizer.betas=[0.9'"),
         (["-m", "experiment=grokking,grokkin"], "unknown experiment 'grokkin'"),

@@ -11,7 +11,6 @@ import torch
 from conftest import SMOKE, Result, only_record, records
 from regrun.app import compose_config, plain_config
 from regrun.catalogue import experiments
-from regrun.procedures import Context
 from regrun.procedures.trainer import Interruptible
 from regrun.record import Record, Status
 from regrun.run import STOP
@@ -191,12 +190,3 @@ class Study:
             context.log(step, {"y": self.slope * step})
         return {"seed": float(context.seed)}
 """
-
-
-def test_the_run_is_the_whole_of_a_procedures_context() -> None:
-    """Everything the protocol promises is there."""
-    from regrun.run import Run
-
-    promised = set(Context.__annotations__) | {n for n in vars(Context) if not n.startswith("_")}
-    given = set(vars(Run)) | {"seed", "data_dir", "trainer", "checkpoint", "checkpoint_seconds", "stop"}
-    assert promised <= given

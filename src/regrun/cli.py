@@ -76,6 +76,7 @@ def run_hydra(words: list[str]) -> int:
     from regrun.job import Outcome, job
     from regrun.paths import conf_dir
     from regrun.record import Status
+    from regrun.run import naming_full_disks
     from regrun.sweep import SweepUnfinishedError
 
     # Hydra's parser stumbles over -m between overrides.
@@ -100,7 +101,8 @@ def run_hydra(words: list[str]) -> int:
         decorate = hydra.main(
             config_path=str(conf_dir()), config_name=CONFIG_NAME, version_base=HYDRA_VERSION_BASE
         )
-        decorate(task)()
+        with naming_full_disks():
+            decorate(task)()
     except SweepUnfinishedError as error:
         return error.exit_code
     except KeyboardInterrupt:
@@ -108,8 +110,6 @@ def run_hydra(words: list[str]) -> int:
         return 130
     except HydraException as error:
         raise explain(error, options.overrides) from error
-    except OSError as error:
-        raise UserError(f"cannot write {error.filename}: {error.strerror}") from error
     for outcome in outcomes:
         if outcome.message:
             interrupted = outcome.status is Status.INTERRUPTED

@@ -53,16 +53,21 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-@cache
 def cpu_model() -> str:
     """The processor's name."""
+    return cpu_info("model name") or platform.processor() or platform.machine()
+
+
+@cache
+def cpu_info(field: str) -> str:
+    """What Linux tells of the processor in a field of ``/proc/cpuinfo``; empty elsewhere."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
+            if line.startswith(field):
                 return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    return ""
 
 
 def gpu_names() -> list[str]:

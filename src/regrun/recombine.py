@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regrun.catalogue import read_yaml
+from regrun.errors import UserError
 
 # Groups of which a run has one member, and groups of which it has several, keyed by name.
 SINGLE = ("dataset", "model", "optimizer", "schedule", "procedure")
@@ -26,6 +27,9 @@ def recombined(cfg: DictConfig) -> DictConfig:
 
     Args:
         cfg: a composed config with its ``hydra`` node; left as it is.
+
+    Raises:
+        UserError: if the command line sets something of a regularizer or probe that is not chosen.
     """
     result = cfg.copy()
     intended = intended_choices(cfg)
@@ -41,10 +45,11 @@ def recombined(cfg: DictConfig) -> DictConfig:
             for key in overridden_keys(cfg, group):
                 OmegaConf.update(result, key, OmegaConf.select(cfg, key), force_add=True)
         for group in SEVERAL:
-            for name in [
-                n for n, node in (result.get(group) or {}).items() if "_target_" not in (node or {})
-            ]:
-                del result[group][name]
+            nodes = result.get(group) or {}
+            for name in [name for name, node in nodes.items() if "_target_" not in (node or {})]:
+                if any(key.startswith(f"{group}.{name}.") for key in overridden_keys(cfg, group)):
+                    raise UserError(f"{group}.{name} is set, but {name} is not chosen: {group}=[...,{name}]")
+                del nodes[name]
     return result
 
 

@@ -45,6 +45,7 @@ class Record:
     ``checkpoint.ckpt``       the last saved state
     ``result.json``           final metrics; written last and atomically: if it is there, the run
                               is complete
+    ``traceback.txt``         of a bug that ended the last attempt
     ``lock``                  held by the process that is writing
     ========================  ==================================================================
 
@@ -63,11 +64,11 @@ class Record:
         self.result_file = directory / "result.json"
         self.manifest_file = directory / "run.json"
         self.config_file = directory / "config.yaml"
+        self.traceback_file = directory / "traceback.txt"
         self._lock = FileLock(directory / "lock")
         self._manifest: dict[str, Any] = {}
-        self._earlier_seconds = 0.0
-        self._started = 0.0
-        self._cpu_started = 0.0
+        self._wall_origin = 0.0  # clock readings that count what earlier attempts took, too
+        self._cpu_origin = 0.0
         self._columns: list[str] = []
         self._last_step = -1
         self._stream: IO[str] | None = None
@@ -173,9 +174,9 @@ class Record:
         if resume_step is None:
             self._clear()
         earlier = self.manifest()
-        self._earlier_seconds = float(earlier.get("wall_seconds", 0.0))
-        self._started = time.monotonic()
-        self._cpu_started = time.process_time()
+        self._wall_origin = time.monotonic() - earlier.get("wall_seconds", 0.0)
+        self._cpu_origin = time.process_time() - earlier.get("cpu_seconds", 0.0)
+        self.traceback_file.unlink(missing_ok=True)
         self._manifest = {
             "schema": SCHEMA,
             **manifest,
@@ -183,7 +184,8 @@ class Record:
             "started": earlier.get("started", _now()),
             "resumed": [*earlier.get("resumed", []), _now()] if earlier else [],
             "pid": os.getpid(),
-            "wall_seconds": self._earlier_seconds,
+            "wall_seconds": earlier.get("wall_seconds", 0.0),
+            "cpu_seconds": earlier.get("cpu_seconds", 0.0),
         }
         write_atomically(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         self._write_manifest()
@@ -216,10 +218,9 @@ class Record:
         result = {
             "schema": SCHEMA,
             **{k: self._manifest.get(k) for k in ("identity", "experiment", "arm", "seed", "scale")},
+            **{k: self._manifest[k] for k in ("wall_seconds", "cpu_seconds")},
             "metrics": {name: value if math.isfinite(value) else None for name, value in metrics.items()},
             "last_step": self._last_step,
-            "wall_seconds": self._manifest["wall_seconds"],
-            "cpu_seconds": round(time.process_time() - self._cpu_started, 3),
             "finished": _now(),
         }
         result["seal"] = self._seal(result)
@@ -238,7 +239,8 @@ class Record:
 
     def _set_status(self, status: Status, message: str = "") -> None:
         self._manifest["status"] = status.value
-        self._manifest["wall_seconds"] = round(self._earlier_seconds + time.monotonic() - self._started, 3)
+        self._manifest["wall_seconds"] = round(time.monotonic() - self._wall_origin, 3)
+        self._manifest["cpu_seconds"] = round(time.process_time() - self._cpu_origin, 3)
         if message:
             self._manifest["message"] = message
         self._write_manifest()

@@ -115,7 +115,7 @@ class Run:
         try:
             if not stopped and not isinstance(error, UserError | OSError):
                 text = "".join(traceback.format_exception(error))
-                (self.record.directory / "traceback.txt").write_text(text)
+                self.record.traceback_file.write_text(text)
             for logger in self.loggers:
                 logger.finish(status.value, {})
         finally:
@@ -160,20 +160,16 @@ class Run:
             description.resume_step,
         )
         self.begun = True
-        self.display.header(
-            f"{self.experiment} · {self.arm}",
-            {
-                "seed": f"{self.seed}    scale {self.scale}    steps {description.steps}",
-                "device": f"{description.device}    precision {description.precision}",
-                **({"data": "    ".join(f"{n:,} {what}" for what, n in description.sizes.items())}),
-                "record": str(self.record.directory),
-                **(
-                    {}
-                    if description.resume_step is None
-                    else {"resumes": f"after step {description.resume_step}"}
-                ),
-            },
-        )
+        facts = {
+            "seed": f"{self.seed}    scale {self.scale}    steps {description.steps}",
+            "device": f"{description.device}    precision {description.precision}",
+            "record": str(self.record.directory),
+        }
+        if description.sizes:
+            facts["sizes"] = "    ".join(f"{n:,} {what}" for what, n in description.sizes.items())
+        if description.resume_step is not None:
+            facts["resumes"] = f"after step {description.resume_step}"
+        self.display.header(f"{self.experiment} · {self.arm}", facts)
         self._start_loggers()
         title = f"{self.experiment} {self.arm} seed {self.seed}"
         self.display.start(title, description.steps, description.resume_step or 0)

@@ -35,8 +35,6 @@ class BatchStream:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, or null for the full batch, got {batch_size}")
         self.samples = samples
         self.batch_size = min(batch_size or len(samples), len(samples))
         self.seed = seed

@@ -8,9 +8,12 @@ from collections.abc import Callable
 Schedule = Callable[[int], float]
 
 
-def constant(steps: int, warmup: int = 0) -> Schedule:
-    """The learning rate as it is, after a linear warm-up over ``warmup`` steps."""
-    return lambda step: _warm(step, warmup)
+def constant(steps: int, warmup: int = 0) -> Schedule | None:
+    """The learning rate as it is, after a linear warm-up over ``warmup`` steps.
+
+    ``None`` without a warm-up: there is nothing to do at any step.
+    """
+    return (lambda step: _warm(step, warmup)) if warmup else None
 
 
 def cosine(steps: int, warmup: int = 0, floor: float = 0.0) -> Schedule:

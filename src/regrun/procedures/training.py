@@ -32,7 +32,7 @@ class SupervisedTraining:
         dataset: the task.
         model: builds the network from ``inputs`` and ``classes``.
         optimizer: builds the optimizer from ``(name, parameter)`` pairs.
-        schedule: builds the learning-rate factor from ``steps``; ``None`` for a constant rate.
+        schedule: builds the learning-rate factor from ``steps``, or gives ``None`` for a constant rate.
         regularizers: by name, in the order in which they act.
         probes: by name.
         steps: optimization steps.
@@ -45,7 +45,7 @@ class SupervisedTraining:
         dataset: Dataset,
         model: Callable[..., nn.Module],
         optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer],
-        schedule: Callable[..., Callable[[int], float]] | None,
+        schedule: Callable[..., Callable[[int], float] | None],
         regularizers: Mapping[str, Regularizer],
         probes: Mapping[str, Probe],
         steps: int,
@@ -82,7 +82,7 @@ class SupervisedTraining:
             self.dataset,
             splits,
             self.optimizer,
-            self.schedule(steps=self.steps) if self.schedule else None,
+            self.schedule(steps=self.steps),
             self.regularizers,
             self.probes,
             self.eval_every,

@@ -159,17 +159,14 @@ class Supervised(pl.LightningModule):
             batch = regularizer.transform(batch)
         output = as_output(self.model(batch.x))
         number = self.trainer.global_step
-        if self._replacing is None and not self._penalizing:
+        epoch = number * (self.batch_size or self.train_samples) // self.train_samples
+        step = Step(batch, output, self, number, epoch)
+        if self._replacing is None:
             loss = F.cross_entropy(output.logits, batch.y)
         else:
-            epoch = number * (self.batch_size or self.train_samples) // self.train_samples
-            step = Step(batch, output, self, number, epoch)
-            if self._replacing is None:
-                loss = F.cross_entropy(output.logits, batch.y)
-            else:
-                loss = self._replacing.loss(step)
-            for regularizer in self._penalizing:
-                loss = loss + regularizer.penalty(step)
+            loss = self._replacing.loss(step)
+        for regularizer in self._penalizing:
+            loss = loss + regularizer.penalty(step)
         self._losses.append((number, loss.detach()))
         return loss
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regrun.console import OUT
-from regrun.environment import available_cores, cpu_model, package_version
+from regrun.environment import available_cores, cpu_info, cpu_model, package_version
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,10 @@ def look_at_torch() -> Iterator[Finding]:
         remedy = "if there is one, install its driver (nvidia-smi must see it); trainer=cpu needs none"
         yield Finding("GPU", "note", f"none is seen; {built}", remedy)
     capabilities = torch.backends.cpu.get_cpu_capability()
-    flags = cpu_flags()
+    flags = cpu_info("flags").split()
     fast = [name for name in ("amx_bf16", "avx512_bf16") if name in flags]
     words = f"{cpu_model()}, {capabilities}" + (f", {' '.join(fast)}" if fast else "")
     yield Finding("processor", "ok", f"{words}: bfloat16 is {'fast' if fast else 'emulated, and slow'}")
-
-
-def cpu_flags() -> set[str]:
-    """The processor's feature flags, where the system tells them."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("flags"):
-                return set(line.split(":", 1)[1].split())
-    except OSError:
-        pass
-    return set()
 
 
 def look_at_cores() -> Finding:
