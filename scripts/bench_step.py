@@ -1,7 +1,8 @@
 """Time per optimization step: regrun against a plain PyTorch loop written with care.
 
 Both train the same model on the same data with the same loss and fused AdamW, in one process,
-alternating; what is reported is the ratio of their median step times, round by round. The plain loop does
+alternating in short rounds, because a shared machine drifts; what is reported is the ratio of their median
+step times, round by round. The plain loop does
 nothing but the step. regrun's step is the whole of it: Lightning, the regularizers' moments, the check for
 Ctrl-C, the progress. Evaluations are left out of both; ``--with-evaluations`` puts them, with the
 experiment's probes, into regrun's time, as a share of it.
@@ -152,8 +153,8 @@ def main() -> None:
     )
     parser.add_argument("--modulus", type=int, nargs="*", default=[113, 31])
     parser.add_argument("--loss", nargs="*", choices=list(LOSSES), default=list(LOSSES))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="about how long one side of a round takes")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1.0, help="about how long one side of a round takes")
     parser.add_argument("--with-evaluations", action="store_true")
     parser.add_argument("--start", action="store_true", help="measure the command's start instead")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
