@@ -2,10 +2,9 @@
 
 Both train the same model on the same data with the same loss and fused AdamW, in one process,
 alternating in short rounds, because a shared machine drifts; what is reported is the ratio of their median
-step times, round by round. The plain loop does
-nothing but the step. regrun's step is the whole of it: Lightning, the regularizers' moments, the check for
-Ctrl-C, the progress. Evaluations are left out of both; ``--with-evaluations`` puts them, with the
-experiment's probes, into regrun's time, as a share of it.
+step times, round by round. The plain loop does nothing but the step. regrun's step is the whole of it:
+Lightning, the regularizers' moments, the check for Ctrl-C, the progress. Evaluations are left out of both;
+``--with-evaluations`` puts them, with the experiment's probes, into regrun's time, as a share of it.
 
     python scripts/bench_step.py            # p = 113 and p = 31, softmax and StableMax
     python scripts/bench_step.py --start    # from the command's start to its first step
