@@ -15,7 +15,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from regrun.arms import arm_name
+from regrun.arms import arm_name, read_arms
 from regrun.catalogue import COMPONENT_GROUPS, components
 from regrun.errors import UserError, nearest, one_line
 from regrun.identity import fingerprint
@@ -36,16 +36,21 @@ def register_resolvers() -> None:
 def record_path(cfg: DictConfig) -> Path:
     """A run's record, relative to ``outputs``: ``<experiment>/<arm>/seed<k>-<identity>``.
 
-    A record of the same identity is found under whatever arm's name it was first run.
-
     Args:
         cfg: a composed config with its ``hydra`` node.
     """
-    experiment = experiment_name(cfg)
-    leaf = f"seed{cfg.seed}-{fingerprint(plain_config(cfg))}"
-    for existing in sorted((Path(cfg.outputs) / experiment).glob(f"*/{leaf}")):
-        return existing.relative_to(cfg.outputs)
-    return Path(experiment) / arm_name(list(cfg.hydra.overrides.task), cfg.get("arms") or {}) / leaf
+    arms = read_arms(OmegaConf.to_container(cfg.arms, resolve=True))  # type: ignore[arg-type]
+    arm = arm_name(list(cfg.hydra.overrides.task), arms)
+    identity = fingerprint(plain_config(cfg))
+    return find_record(Path(cfg.outputs), experiment_name(cfg), arm, cfg.seed, identity)
+
+
+def find_record(outputs: Path, experiment: str, arm: str, seed: int, identity: str) -> Path:
+    """A record relative to ``outputs``: under whatever arm's name it was first run, else under ``arm``."""
+    leaf = f"seed{seed}-{identity}"
+    for existing in sorted((outputs / experiment).glob(f"*/{leaf}")):
+        return existing.relative_to(outputs)
+    return Path(experiment) / arm / leaf
 
 
 def experiment_name(cfg: DictConfig) -> str:

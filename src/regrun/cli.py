@@ -12,9 +12,12 @@ from regrun.errors import UserError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+VERBS = ("list", "show", "doctor", "reproduce", "report", "verify")
 USAGE = """\
 regrun experiment=grokking regularizer=stablemax       one run
 regrun -m experiment=grokking seed=0,1,2               a sweep; again: only what is missing
+regrun reproduce grokking                              all arms × seeds, then the verdicts and the report
+regrun report | verify NAME                            every verdict so far; do the ledger's figures hold
 regrun list [words] | show NAME | doctor               what is there, what it says, is the machine fit
 regrun --help                                          every group and option, Hydra's own included
 """
@@ -54,12 +57,23 @@ def dispatch(words: list[str]) -> int:
         from regrun.verbs.doctor import run
 
         return run(rest)
+    if verb == "reproduce":
+        from regrun.verbs.reproduce import run
+
+        return run(rest)
+    if verb == "report":
+        from regrun.verbs.report import run
+
+        return run(rest)
+    if verb == "verify":
+        from regrun.verbs.verify import run
+
+        return run(rest)
     if "=" not in verb and not verb.startswith(("-", "~", "+")):
         from regrun.errors import nearest
 
-        known = ["list", "show", "doctor", "experiment="]
         raise UserError(
-            f"unknown command {verb!r}{nearest(verb, known)}; a verb (list, show, doctor) or "
+            f"unknown command {verb!r}{nearest(verb, [*VERBS, 'experiment='])}; a verb ({', '.join(VERBS)}) or "
             "overrides such as experiment=grokking"
         )
     return run_hydra(words)

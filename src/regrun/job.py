@@ -16,17 +16,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from regrun.app import experiment_name, plain_config, register_resolvers
-from regrun.arms import arm_name
+from regrun.arms import arm_name, read_arms
 from regrun.console import Display
 from regrun.errors import UserError, one_line
 from regrun.procedures.base import StoppedError
-from regrun.record import Status
+from regrun.record import RecordBusyError, Status
 from regrun.run import STOP, Run, command_line, is_first_process
 
 # A job is unpickled in workers of other processes by importing this module.
 register_resolvers()
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+ARMS_SWEEPER = "hydra_plugins.regrun_sweeper.ArmsSweeper"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def job(cfg: DictConfig) -> Outcome:
     """What Hydra calls: execute one run. Never raises for a run that fails."""
     hydra: DictConfig = HydraConfig.instance().cfg.hydra  # type: ignore[union-attr]
     multirun = hydra.mode == RunMode.MULTIRUN
-    parallel = multirun and hydra.launcher._target_ != BASIC_LAUNCHER
+    packed = multirun and hydra.launcher._target_ != BASIC_LAUNCHER
+    watched = multirun and hydra.sweeper._target_ == ARMS_SWEEPER  # which shows a table of its own
     with_hydra = cfg.copy()
     with open_dict(with_hydra):
         with_hydra["hydra"] = hydra
@@ -62,10 +64,10 @@ def job(cfg: DictConfig) -> Outcome:
     experiment = experiment_name(with_hydra)
     directory = Path(os.path.relpath(hydra.runtime.output_dir))
     label = label_of(experiment, overrides)
-    display = Display(brief=multirun, silent=parallel or not is_first_process())
+    display = Display(brief=multirun, silent=packed or watched or not is_first_process())
     try:
         config = plain_config(with_hydra)
-        arm = arm_name(overrides, config.get("arms") or {})
+        arm = arm_name(overrides, read_arms(config["arms"]))
         run = Run(config, experiment, arm, overrides, config_dirs(hydra), directory, display)
         if run.is_complete():
             return Outcome(label, Status.COMPLETE, directory, was_there=True)
@@ -75,6 +77,8 @@ def job(cfg: DictConfig) -> Outcome:
     except StoppedError:
         message = f"go on with: {command_line(overrides, config_dirs(hydra))}"
         return Outcome(label, Status.INTERRUPTED, directory, 130, message)
+    except RecordBusyError as error:
+        return Outcome(label, Status.RUNNING, directory, 2, one_line(error))
     except UserError as error:
         return Outcome(label, Status.FAILED, directory, 2, one_line(error))
     except Exception as error:

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from regrun.errors import UserError
 
 SCHEMA = 1
+TAIL = 2**16  # bytes, more than any row has
 
 
 class Status(StrEnum):
@@ -33,6 +34,10 @@ class Status(StrEnum):
     FAILED = "failed"
     DIED = "died"
     COMPLETE = "complete"
+
+
+class RecordBusyError(UserError):
+    """Another process is writing the record, or has written it since this one looked."""
 
 
 class Record:
@@ -130,6 +135,32 @@ class Record:
             for row in rows
         ]
 
+    def curves(self) -> dict[str, tuple[list[int], list[float]]]:
+        """``(steps, values)`` of each metric: its column of ``metrics.csv``, where it has a value."""
+        try:
+            text = self.metrics.read_text()
+        except FileNotFoundError:
+            return {}
+        names, *rows = [*csv.reader(text[: text.rfind("\n") + 1].splitlines())] or [[]]
+        steps = [int(row[0]) for row in rows]
+        curves = {}
+        for k, name in enumerate(names[1:], start=1):
+            kept = [j for j, row in enumerate(rows) if row[k] != ""]
+            curves[name] = ([steps[j] for j in kept], [float(rows[j][k]) for j in kept])
+        return curves
+
+    def last_step(self) -> int:
+        """The step of the last whole row of ``metrics.csv``, read from its end; -1 if there is none."""
+        try:
+            with self.metrics.open("rb") as stream:
+                stream.seek(0, os.SEEK_END)
+                stream.seek(max(0, stream.tell() - TAIL))
+                rows = stream.read().rpartition(b"\n")[0].splitlines()
+        except FileNotFoundError:
+            return -1
+        step = rows[-1].partition(b",")[0] if rows else b""
+        return int(step) if step.isdigit() else -1
+
     def is_intact(self) -> bool:
         """Whether a complete record's config, metrics and result are as the run left them."""
         result = self.result()
@@ -139,7 +170,11 @@ class Record:
     # --------------------------------------------------------------- writing
 
     def begin(
-        self, manifest: Mapping[str, Any], config: Mapping[str, Any], resume_step: int | None = None
+        self,
+        manifest: Mapping[str, Any],
+        config: Mapping[str, Any],
+        resume_step: int | None = None,
+        as_seen: Mapping[str, Any] | None = None,
     ) -> None:
         """Take the record for writing.
 
@@ -148,19 +183,23 @@ class Record:
             config: the resolved config.
             resume_step: the step of the checkpoint that the run goes on from; rows after it are
                 forgotten. ``None`` forgets all that an earlier attempt left.
+            as_seen: what ``run.json`` said when the checkpoint was looked at, if that matters.
 
         Raises:
-            UserError: if another process is writing it.
+            RecordBusyError: if another process is writing it, or ``run.json`` no longer says ``as_seen``.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=0.5, poll_interval=0.05)  # others look whether it is held
         except Timeout:
             earlier = self.manifest()
-            raise UserError(
+            raise RecordBusyError(
                 f"{self.directory} is being written by process {earlier.get('pid', '?')} "
                 f"on {earlier.get('environment', {}).get('host', '?')}; wait for it, or stop it"
             ) from None
+        if as_seen is not None and self.manifest() != as_seen:
+            self._lock.release()
+            raise RecordBusyError(f"another process has written {self.directory} meanwhile; look again")
         fresh = not self.manifest_file.exists()
         try:
             self._take(manifest, config, resume_step)

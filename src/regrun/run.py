@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import shlex
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -17,8 +19,8 @@ from regrun.environment import describe_environment
 from regrun.errors import UserError, one_line
 from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
-from regrun.procedures.base import Description, Procedure, StoppedError, StopRequest
-from regrun.record import Record, Status
+from regrun.procedures.base import Description, Procedure, Stage, StoppedError, StopRequest
+from regrun.record import Record, RecordBusyError, Status
 from regrun.secrets import check_secrets
 from regrun.whitelist import check_parameters, check_targets, make_importable, trusted_packages
 
@@ -57,6 +59,7 @@ class Run:
         self.config_dirs = config_dirs
         self.display = display
         self.record = Record(directory)
+        self.seen = self.record.manifest()
         self.identity = fingerprint(config)
         check_secrets([config, overrides])
         self.loggers: list[Logger] = []
@@ -81,8 +84,11 @@ class Run:
         self.display.results(self.record.result()["metrics"], self.record.directory)
         return True
 
-    def execute(self) -> None:
+    def execute(self, procedure: Procedure | None = None) -> None:
         """Do what is left to do.
+
+        Args:
+            procedure: built from the config if not given.
 
         Raises:
             UserError: for what the user can mend.
@@ -91,7 +97,8 @@ class Run:
         if STOP.requested:
             raise StoppedError
         with naming_full_disks():
-            procedure, self.loggers = build(self.config)
+            if procedure is None:
+                procedure, self.loggers = build(self.config)
             try:
                 metrics = procedure(self)
                 self.display.stop()
@@ -158,6 +165,7 @@ class Run:
             },
             self.config,
             description.resume_step,
+            self.seen,
         )
         self.begun = True
         facts = {
@@ -188,6 +196,38 @@ class Run:
         for logger in self.loggers:
             if line := logger.start(info):
                 self.display.note(f"logging to {line}")
+
+    def stage(self, name: str, procedure: Procedure) -> Stage:
+        """Run a part that other runs share, or find it done; see ``Context``."""
+        from regrun.procedures.generators import untouched_generators
+
+        config = {**self.config, "procedure": self.config["procedure"][name], "logger": {}, "force": False}
+        directory = Path(config["outputs"]) / "stages" / f"seed{self.seed}-{fingerprint(config)}"
+        while True:
+            part = Run(
+                config,
+                self.experiment,
+                f"stage {name}",
+                self.overrides,
+                self.config_dirs,
+                directory,
+                Display(silent=True),
+            )
+            record = part.record
+            if record.status is Status.COMPLETE and record.checkpoint.exists():
+                metrics = {k: math.nan if v is None else v for k, v in record.result()["metrics"].items()}
+                return Stage(record.checkpoint, metrics, directory)
+            try:
+                with untouched_generators():
+                    part.execute(procedure)
+            except RecordBusyError:
+                self._wait_for(record)
+
+    def _wait_for(self, record: Record) -> None:
+        while record.is_locked():
+            if STOP.requested:
+                raise StoppedError
+            time.sleep(0.2)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record metrics at a step."""

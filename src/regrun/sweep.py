@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,8 @@ from regrun.record import Record, Status
 from regrun.run import STOP
 
 MARKS = {Status.COMPLETE: ("✓", "green"), Status.INTERRUPTED: ("‖", "yellow")}
+LAUNCHES_WITHOUT_PROGRESS = 3  # a run that kills its worker each time must end some time
+LOOK_EVERY = 0.5  # seconds between looks at a run that another process is writing
 
 
 class SweepUnfinishedError(Exception):
@@ -41,77 +47,147 @@ class SweepUnfinishedError(Exception):
         self.exit_code = exit_code
 
 
-def run_sweep(
-    jobs: Sequence[Sequence[str]], config: DictConfig, loader: ConfigLoader, launcher: Launcher
-) -> list[JobReturn]:
-    """Run what is missing of a sweep's jobs, and say how each ended, in one line each.
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep, before it is launched.
 
-    Args:
-        jobs: the overrides of each.
-        config: the sweep's config.
-        loader: composes a job's config.
-        launcher: runs jobs, one after another or many at once.
-
-    Raises:
-        UserError: if a job's config cannot be composed; none has been started then.
-        SweepUnfinishedError: if a run failed or was interrupted.
+    Attributes:
+        overrides: what one would type.
+        label: which run, for people.
+        directory: its record.
+        force: whether it is to be run whatever the record says.
     """
-    outcomes: list[Outcome] = []
-    missing: list[Sequence[str]] = []
-    for overrides in jobs:
-        before = outcome_on_disk(overrides, config, loader)
-        if before.status is Status.COMPLETE:
-            outcomes.append(replace(before, was_there=True))
-            say(outcomes[-1])
-        else:
-            missing.append(overrides)
-    returns: list[JobReturn] = []
-    one_by_one = config.hydra.launcher._target_ == BASIC_LAUNCHER
-    batches = [[job] for job in missing] if one_by_one else [missing] if missing else []
-    done = 0
-    for batch in batches:
-        try:
-            with nullcontext() if one_by_one else patience():
-                results = list(launcher.launch(batch, initial_job_idx=done))
-        except (Exception, KeyboardInterrupt) as error:
-            if isinstance(error, KeyboardInterrupt) and not STOP.asked:
-                raise
-            # A worker was killed, or Ctrl-C met one between two runs: the records tell how far each came.
-            if not STOP.asked:
-                OUT.print(f"the launcher broke off: {one_line(error)[:200]}", soft_wrap=True, markup=False)
-            for job in batch:
-                if (left := outcome_on_disk(job, config, loader)).status is not Status.ABSENT:
-                    outcomes.append(left)
-                    say(left)
-            break
-        done += len(batch)
-        returns += results
-        for result in results:
-            outcomes.append(outcome_of(result))
-            say(outcomes[-1])
-        if STOP.asked:
-            break
-    summarize(outcomes, len(jobs))
-    return returns
+
+    overrides: tuple[str, ...]
+    label: str
+    directory: Path
+    force: bool = False
+
+    @property
+    def status(self) -> Status:
+        """Where the run stands."""
+        return Record(self.directory).status
+
+    def outcome(self, was_there: bool = False) -> Outcome:
+        """How far the run has come; one that is neither complete nor absent is interrupted."""
+        status = self.status
+        if status not in (Status.COMPLETE, Status.ABSENT):
+            status = Status.INTERRUPTED
+        return Outcome(self.label, status, self.directory, was_there=was_there)
 
 
-def outcome_on_disk(overrides: Sequence[str], config: DictConfig, loader: ConfigLoader) -> Outcome:
-    """How far a job has come, as its record says; one that is neither complete nor absent is interrupted.
-
-    A job that is to be run again whatever its record says counts as absent.
+def resolve_job(overrides: Sequence[str], config: DictConfig, loader: ConfigLoader) -> Job:
+    """A job, with the record that its config leads to.
 
     Raises:
         UserError: if its config cannot be composed.
     """
+    composed = load_config(overrides, config, loader)
+    directory = Path(composed.outputs) / record_path(composed)
+    return Job(tuple(overrides), label_of(experiment_name(composed), overrides), directory, composed.force)
+
+
+def load_config(overrides: Sequence[str], config: DictConfig, loader: ConfigLoader) -> DictConfig:
+    """The config of a job of a sweep.
+
+    Raises:
+        UserError: in plain words.
+    """
     try:
-        job = loader.load_sweep_config(config, list(overrides))
+        return loader.load_sweep_config(config, list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
-    directory = Path(job.outputs) / record_path(job)
-    status = Status.ABSENT if job.force else Record(directory).status
-    if status not in (Status.COMPLETE, Status.ABSENT):
-        status = Status.INTERRUPTED
-    return Outcome(label_of(experiment_name(job), overrides), status, directory)
+
+
+def run_jobs(
+    jobs: Sequence[Job], launcher: Launcher, config: DictConfig, say: Callable[[Outcome], None] | None = None
+) -> tuple[list[Outcome], list[JobReturn]]:
+    """Run what is missing, and tell how each run ended; ``summarize`` is to follow.
+
+    A run that another process is writing is waited for. Where a launcher loses its workers, what they left
+    is launched again, as long as that leads anywhere.
+
+    Args:
+        jobs: all of the sweep.
+        launcher: runs jobs, one after another or many at once.
+        config: the sweep's.
+        say: told of each run as it ends, or as it is known to have ended; prints a line if not given.
+    """
+    say = say or print_outcome
+    outcomes: dict[Path, Outcome] = {}
+    returns: list[JobReturn] = []
+
+    def end(outcome: Outcome, job: Job) -> None:
+        outcomes[job.directory] = outcome
+        say(outcome)
+
+    todo = []
+    for job in jobs:
+        if not job.force and job.status is Status.COMPLETE:
+            end(job.outcome(was_there=True), job)
+        else:
+            todo.append(job)
+    fruitless = 0
+    while todo and not STOP.asked:
+        before = len(outcomes)
+        results, broken = launch(todo, launcher, config)
+        for job, result in zip(todo, results, strict=False):
+            returns.append(result)
+            if (outcome := outcome_of(result)).status is not Status.RUNNING:
+                end(outcome, job)
+        todo = [job for job in todo if job.directory not in outcomes]
+        if broken is not None:
+            for job in todo:
+                if not job.force and job.status is Status.COMPLETE:
+                    end(job.outcome(), job)
+            todo = [job for job in todo if job.directory not in outcomes]
+            fruitless = 0 if len(outcomes) > before else fruitless + 1
+            if todo and not STOP.asked:
+                OUT.print(f"the launcher broke off: {broken[:200]}", soft_wrap=True, markup=False)
+            if fruitless == LAUNCHES_WITHOUT_PROGRESS:
+                break
+        wait_for_others(todo)
+        for job in todo:
+            if job.status is Status.COMPLETE and not job.force:
+                end(job.outcome(was_there=True), job)
+        todo = [job for job in todo if job.directory not in outcomes]
+    for job in todo:
+        if job.directory not in outcomes and job.status is not Status.ABSENT:
+            end(job.outcome(), job)
+    return list(outcomes.values()), returns
+
+
+def launch(jobs: Sequence[Job], launcher: Launcher, config: DictConfig) -> tuple[list[JobReturn], str | None]:
+    """Hand jobs to the launcher; returns its results, in order, and why it broke off, if it did."""
+    one_by_one = config.hydra.launcher._target_ == BASIC_LAUNCHER
+    results: list[JobReturn] = []
+    for batch in [[job] for job in jobs] if one_by_one else [list(jobs)]:
+        try:
+            with nullcontext() if one_by_one else patience():
+                overrides = [list(job.overrides) for job in batch]
+                results += launcher.launch(overrides, initial_job_idx=len(results))
+        except (Exception, KeyboardInterrupt) as error:
+            # A worker was killed, or Ctrl-C met one between two runs: the records tell how far each came.
+            if isinstance(error, KeyboardInterrupt) and not STOP.asked:
+                raise
+            return results, one_line(error)
+        if STOP.asked:
+            break
+    return results, None
+
+
+def wait_for_others(jobs: Sequence[Job]) -> None:
+    """Wait until no other process is writing the record of one of these jobs, or a stop is asked for."""
+    said = False
+    with patience():
+        while not STOP.asked:
+            held = [job for job in jobs if job.status is Status.RUNNING]
+            if not held:
+                return
+            if not said:
+                OUT.print(f"waiting for another process that runs {held[0].directory}", soft_wrap=True)
+                said = True
+            time.sleep(LOOK_EVERY)
 
 
 def outcome_of(result: JobReturn) -> Outcome:
@@ -123,7 +199,7 @@ def outcome_of(result: JobReturn) -> Outcome:
     return Outcome(" ".join(result.overrides or []), Status.FAILED, Path(), 1, reason)
 
 
-def say(outcome: Outcome) -> None:
+def print_outcome(outcome: Outcome) -> None:
     """One line on how a run ended."""
     mark, style = MARKS.get(outcome.status, ("✗", "red"))
     words = "already complete" if outcome.was_there else outcome.status.value
@@ -151,24 +227,30 @@ def summarize(outcomes: Sequence[Outcome], total: int) -> None:
         raise SweepUnfinishedError(130 if STOP.asked else 1)
 
 
+@cache
+def stop_file() -> Path:
+    """The file by which this process asks its workers to stop: one for all its launches, as workers stay."""
+    folder = Path(tempfile.mkdtemp(prefix="regrun-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder / "stop"
+
+
 @contextmanager
 def patience() -> Iterator[None]:
     """Let runs in other processes save themselves on the first Ctrl-C or SIGTERM; a second Ctrl-C kills."""
-    with tempfile.TemporaryDirectory() as folder:
-        stop_file = Path(folder) / "stop"
 
-        def heed(number: int, frame: object) -> None:
-            if STOP.asked and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            STOP.asked = True
-            stop_file.touch()
-            OUT.print("stopping: each run saves its state (Ctrl-C again to kill)", soft_wrap=True)
+    def heed(number: int, frame: object) -> None:
+        if STOP.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        STOP.asked = True
+        stop_file().touch()
+        OUT.print("stopping: each run saves its state (Ctrl-C again to kill)", soft_wrap=True)
 
-        os.environ[STOP.FILE_VARIABLE] = str(stop_file)
-        earlier = {number: signal.signal(number, heed) for number in STOP.SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in earlier.items():
-                signal.signal(number, handler)
-            del os.environ[STOP.FILE_VARIABLE]
+    os.environ[STOP.FILE_VARIABLE] = str(stop_file())
+    earlier = {number: signal.signal(number, heed) for number in STOP.SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+        del os.environ[STOP.FILE_VARIABLE]

@@ -1,12 +1,17 @@
-"""regrun's sweeper, where Hydra looks for plugins."""
+"""regrun's sweepers, where Hydra looks for plugins."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
 
 class RegrunSweeper(BasicSweeper):
@@ -14,7 +19,7 @@ class RegrunSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the product of all sweeps on the command line, less what is complete."""
-        from regrun.sweep import run_sweep
+        from regrun.sweep import resolve_job, run_jobs, summarize
 
         assert self.config is not None
         assert self.launcher is not None
@@ -22,4 +27,40 @@ class RegrunSweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         overrides = OverridesParser.create(loader).parse_overrides([*self._parse_config(), *arguments])
         jobs = itertools.chain.from_iterable(self.split_arguments(overrides, None))
-        return run_sweep(list(jobs), self.config, loader, self.launcher)
+        resolved = [resolve_job(job, self.config, loader) for job in jobs]
+        outcomes, returns = run_jobs(resolved, self.launcher, self.config)
+        summarize(outcomes, len({job.directory for job in resolved}))
+        return returns
+
+
+class ArmsSweeper(Sweeper):
+    """All arms × seeds of an experiment, less what is complete.
+
+    Args:
+        arms: names; ``None`` for all.
+        seeds: how many, from 0.
+    """
+
+    def __init__(self, arms: Sequence[str] | None = None, seeds: int = 3) -> None:
+        self.arms = arms
+        self.seeds = seeds
+        self.config: DictConfig
+        self.launcher: Launcher
+        self.hydra_context: HydraContext
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """What Hydra gives a sweeper."""
+        from hydra.core.plugins import Plugins
+
+        self.config = config
+        self.hydra_context = hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run what is missing of the arms × seeds, with one live table."""
+        from regrun.reproduction.arms_sweep import run_arms
+
+        loader = self.hydra_context.config_loader
+        return run_arms(arguments, self.arms, self.seeds, self.config, loader, self.launcher)

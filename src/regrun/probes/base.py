@@ -15,7 +15,13 @@ class Probe(nn.Module):
     An evaluation happens every ``eval_every`` steps. ``on_gradient`` and ``on_edited_gradient`` are called
     in the step that ends there; then ``update`` once per batch of the train split, with the weights that
     the step left; then ``compute``.
+
+    Attributes:
+        metrics: the names that ``compute`` gives; ``name`` stands for its parts ``name/...``, too. Claims are
+            checked against them before anything runs.
     """
+
+    metrics: tuple[str, ...] = ()
 
     def on_gradient(self, task: Task) -> None:
         """The gradient of the loss lies in ``.grad``."""

@@ -20,6 +20,8 @@ class GradientAlignment(Probe):
     Nothing is reported before the first step.
     """
 
+    metrics = ("gradient_weight_cosine", "edited_gradient_weight_cosine")
+
     def __init__(self) -> None:
         super().__init__()
         self.seen: dict[str, float | Tensor] = {}

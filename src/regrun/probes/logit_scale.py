@@ -18,6 +18,8 @@ class LogitScale(Probe):
     other one, positive where the sample is fitted.
     """
 
+    metrics = ("logit_scale", "logit_margin")
+
     def __init__(self) -> None:
         super().__init__()
         self.scale = MeanMetric(nan_strategy="disable")

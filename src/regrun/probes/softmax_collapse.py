@@ -24,6 +24,8 @@ class SoftmaxCollapse(Probe):
         dtype: the format the loss is computed in: ``float16``, ``float32`` or ``float64``.
     """
 
+    metrics = ("softmax_collapse",)
+
     def __init__(self, dtype: str = "float32") -> None:
         super().__init__()
         if dtype not in DTYPES:

@@ -12,6 +12,8 @@ from regrun.regularizers.base import Task
 class WeightNorms(Probe):
     """``weight_norm``, the L2 norm of all parameters together, and ``weight_norm/<parameter>`` of each."""
 
+    metrics = ("weight_norm",)
+
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,6 +85,21 @@ class Context(Protocol):
         Nothing is on disk before this call. Call it once.
         """
 
+    def stage(self, name: str, procedure: Procedure) -> Stage:
+        """Run a part of the procedure that other runs share, or find it already done.
+
+        A stage is found by the fingerprint of its own config, the seed and the precision: five arms that
+        prune the same trained network train it once, whichever comes first, in however many processes. Its
+        record lies beside the runs, in ``outputs/stages``. May be called before or after ``begin``.
+
+        Args:
+            name: the parameter of this procedure that holds ``procedure``.
+            procedure: what to run.
+
+        Raises:
+            StoppedError: after heeding ``stop``.
+        """
+
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record metrics at a step. Steps only grow; a step already recorded is ignored."""
 
@@ -115,8 +130,32 @@ class Description:
     is_main_process: bool = True
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A part of a procedure that has been done.
+
+    Attributes:
+        checkpoint: the state it ended with.
+        metrics: its final metrics.
+        directory: its record.
+    """
+
+    checkpoint: Path
+    metrics: Mapping[str, float]
+    directory: Path
+
+
 class Procedure(Protocol):
-    """Something a run can execute: constructed from the config, called once."""
+    """Something a run can execute: constructed from the config, called once.
+
+    Attributes:
+        metrics: the names of what it logs and returns; ``name`` stands for its parts ``name/...``, too.
+            Claims are checked against them before anything runs.
+    """
+
+    @property
+    def metrics(self) -> Collection[str]:
+        """See the class."""
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Do it, and return the final metrics.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Mapping
 
-import numpy as np
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from regrun.data.base import Dataset
 from regrun.probes.base import Probe
 from regrun.procedures.base import Context, Description
+from regrun.procedures.generators import seed_generators
 from regrun.procedures.trainer import (
     Interruptible,
     Progress,
@@ -22,7 +20,7 @@ from regrun.procedures.trainer import (
     quiet_lightning,
 )
 from regrun.regularizers.base import Regularizer
-from regrun.tasks.supervised import Supervised
+from regrun.tasks.supervised import EVALUATED, Supervised
 
 
 class SupervisedTraining:
@@ -65,6 +63,11 @@ class SupervisedTraining:
         self.steps = steps
         self.eval_every = eval_every
         self.batch_size = batch_size
+
+    @property
+    def metrics(self) -> list[str]:
+        """What an evaluation reports: the task's own metrics, and the probes'."""
+        return [*EVALUATED, *(name for probe in self.probes.values() for name in probe.metrics)]
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, and return the metrics of the last evaluation."""
@@ -116,9 +119,3 @@ class SupervisedTraining:
                 trainer.validate(task, verbose=False)
         return dict(final)
 
-
-def seed_generators(seed: int) -> None:
-    """Seed Python's, numpy's and torch's global generators."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)

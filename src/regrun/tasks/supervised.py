@@ -26,6 +26,7 @@ from regrun.regularizers.base import Regularizer, Step, overrides
 
 EVALUATION_BATCH = 16_384
 SPLITS = ("train", "test")  # in the order of the validation loaders
+EVALUATED = ("loss", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
 class Supervised(pl.LightningModule):

@@ -46,6 +46,8 @@ def show_experiment(entry: Entry, overrides: list[str], config_dir: str | None) 
     import yaml
 
     from regrun.app import compose_config, plain_config
+    from regrun.arms import read_arms
+    from regrun.claims import read_claims
 
     chosen = [f"experiment={entry.name}", *overrides]
     config = plain_config(compose_config(chosen, config_dir))
@@ -58,15 +60,17 @@ def show_experiment(entry: Entry, overrides: list[str], config_dir: str | None) 
     for key in ("says", "settings"):
         if key in paper:
             OUT.print(Padding(Text(paper[key]), (1, 0, 0, 0)))
-    OUT.print(Text(f"\nclaims ({len(config['claims'])})", style="bold"))
-    for name, claim in config["claims"].items():
-        OUT.print(Text.assemble((f"  {name}  ", "cyan"), claim["says"]), soft_wrap=True)
-        OUT.print(Text(f"      {claim['expect']}", style="dim"), soft_wrap=True)
-    OUT.print(Text(f"\narms ({len(config['arms'])})", style="bold"))
+    arms = read_arms(config["arms"])
+    claims = read_claims(config["claims"], arms)
+    OUT.print(Text(f"\nclaims ({len(claims)})", style="bold"))
+    for claim in claims:
+        OUT.print(Text.assemble((f"  {claim.name}  ", "cyan"), claim.says), soft_wrap=True)
+        OUT.print(Text(f"      {claim.expect}", style="dim"), soft_wrap=True)
+    OUT.print(Text(f"\narms ({len(arms)})", style="bold"))
     folder = ["--config-dir", config_dir] if config_dir else []
-    for name, arm in config["arms"].items():
+    for name, arm in arms.items():
         OUT.print(Text(f"  {name}", style="cyan"))
-        OUT.print(f"      {shlex.join(['regrun', *folder, *chosen, *arm])}", soft_wrap=True, markup=False)
+        OUT.print(f"      {shlex.join(['regrun', *folder, *chosen, *arm.overrides])}", soft_wrap=True, markup=False)
     OUT.print(Text("\nconfig", style="bold"))
     rest = {k: v for k, v in config.items() if k not in ("paper", "claims", "arms", "procedure")}
     text = yaml.safe_dump(rest, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,8 @@
+"""Claims: a paper's sentence as one line over metrics of arms, its statistics, and its verdict."""
+
+from regrun.claims.bounds import Bounds
+from regrun.claims.config import Claim, read_claims
+from regrun.claims.expressions import Reduction
+from regrun.claims.verdict import Judgement, NotRunError, Part, Results, Verdict, judge
+
+__all__ = ["Bounds", "Claim", "Judgement", "NotRunError", "Part", "Reduction", "Results", "Verdict", "judge", "read_claims"]

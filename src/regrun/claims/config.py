@@ -1,0 +1,97 @@
+"""The claims of an experiment's config."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from regrun.arms import Arm
+from regrun.claims.expressions import Reduction, Truth
+from regrun.claims.grammar import ClaimError, parse
+from regrun.errors import UserError, nearest
+
+KEYS = ("says", "expect", "paper", "deterministic")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of a paper, and the line that tests it.
+
+    Attributes:
+        name: its key in the config.
+        says: the sentence.
+        expect: the line.
+        truth: the line, parsed.
+        paper: the paper's own figures, and where they stand.
+        deterministic: whether each seed alone must satisfy it: a theorem, checked to a tolerance.
+    """
+
+    name: str
+    says: str
+    expect: str
+    truth: Truth
+    paper: Mapping[str, Any] = field(default_factory=dict)
+    deterministic: bool = False
+
+    @property
+    def measured(self) -> list[Reduction]:
+        """All that it needs to be measured, each once."""
+        return list(dict.fromkeys(self.truth.leaves()))
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms it speaks of."""
+        return list(dict.fromkeys(leaf.curve.arm for leaf in self.measured))
+
+
+def read_claims(config: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[Claim]:
+    """Every claim of an experiment.
+
+    Args:
+        config: the ``claims`` of a resolved config.
+        arms: the experiment's.
+
+    Raises:
+        UserError: names the claim, and says what is wrong with it.
+    """
+    claims = []
+    for name, node in config.items():
+        if not isinstance(node, Mapping):
+            raise UserError(f"claims.{name}: expected says and expect, got {node!r}")
+        for key in node:
+            if key not in KEYS:
+                raise UserError(f"claims.{name}: unknown key {key!r}{nearest(str(key), KEYS)}")
+        for key in ("says", "expect"):
+            if not isinstance(node.get(key), str):
+                raise UserError(f"claims.{name}.{key}: expected a line of text, got {node.get(key)!r}")
+        try:
+            truth = parse(node["expect"], arms)
+        except ClaimError as error:
+            raise ClaimError(f"claims.{name}: {error}") from error
+        paper = node.get("paper") or {}
+        claims.append(
+            Claim(name, node["says"], node["expect"], truth, paper, bool(node.get("deterministic", False)))
+        )
+    return claims
+
+
+def check_measured(claims: Iterable[Claim], metrics: Mapping[str, Collection[str]]) -> None:
+    """Check that every arm reports the metrics that claims speak of, before anything runs.
+
+    Args:
+        claims: an experiment's.
+        metrics: what each arm reports; ``name`` covers its parts ``name/...``, too.
+
+    Raises:
+        ClaimError: with the nearest right spelling.
+    """
+    for claim in claims:
+        for leaf in claim.measured:
+            known = metrics[leaf.curve.arm]
+            name = leaf.curve.metric
+            if name not in known and name.partition("/")[0] not in known:
+                raise ClaimError(
+                    f"claims.{claim.name}: the arm {leaf.curve.arm} does not measure {name!r}"
+                    f"{nearest(name, known)}"
+                )

@@ -1,0 +1,68 @@
+"""One number of a curve: what ``last``, ``steps_to``, ``auc`` and their like mean."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import trapezoid
+from scipy.stats import linregress
+
+from regrun.claims.bounds import Bounds
+
+Array = NDArray[np.float64]
+
+
+def reduce_curve(function: str, arguments: tuple[float, ...], steps: Array, values: Array) -> Bounds:
+    """The number that a reduction makes of a curve.
+
+    ================================  ==============================================================
+    ``last``                          the last value
+    ``at(step)``                      the value of the last evaluation not after the step
+    ``min``, ``max``, ``mean``        over the evaluations, or over those in ``[from, to]``
+    ``auc``                           area under the curve by the trapezoidal rule, per step: the
+                                      curve's mean height
+    ``slope``                         of the least-squares line, per step
+    ``steps_to(level)``               the first step with a value of at least ``level``
+    ``steps_down_to(level)``          the first step with a value of at most ``level``
+    ================================  ==============================================================
+
+    A run that never reaches a level took more steps than it had. What cannot be told (a step the run does
+    not have, a slope of a single evaluation, a nan) is nan.
+
+    Args:
+        function: one of these.
+        arguments: what follows the curve in the claim.
+        steps: increasing, ``(n,)``.
+        values: ``(n,)``.
+    """
+    if len(steps) == 0:
+        return Bounds.exact(math.nan)
+    if function in ("steps_to", "steps_down_to"):
+        reached = values >= arguments[0] if function == "steps_to" else values <= arguments[0]
+        if reached.any():
+            return Bounds.exact(float(steps[reached.argmax()]))
+        return Bounds.exact(math.nan) if np.isnan(values).any() else Bounds.more_than(float(steps[-1]))
+    if function == "at":
+        before = np.flatnonzero(steps <= arguments[0])
+        inside = len(before) > 0 and arguments[0] <= steps[-1]
+        return Bounds.exact(float(values[before[-1]]) if inside else math.nan)
+    if arguments:
+        chosen = (steps >= arguments[0]) & (steps <= arguments[1])
+        steps, values = steps[chosen], values[chosen]
+    return Bounds.exact(_summary(function, steps, values))
+
+
+def _summary(function: str, steps: Array, values: Array) -> float:
+    if len(values) == 0:
+        return math.nan
+    if function == "last":
+        return float(values[-1])
+    if function in ("min", "max", "mean"):
+        return float(getattr(np, function)(values))
+    if len(values) < 2:
+        return float(values[0]) if function == "auc" else math.nan
+    if function == "auc":
+        return float(trapezoid(values, steps) / (steps[-1] - steps[0]))
+    return float(linregress(steps, values).slope)

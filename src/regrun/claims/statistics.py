@@ -1,0 +1,141 @@
+"""Intervals over seeds, what they decide, and how many seeds it would take."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+FEWEST_FOR_BOOTSTRAP = 10
+RESAMPLES = 9999
+POWER = 0.8
+MOST_SEEDS = 1000
+
+Interval = Callable[[float], tuple[float, float]]
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """The confidence interval of a mean over seeds, as a function of its level.
+
+    Student's t for fewer than ten values, the BCa bootstrap from there on. The bootstrap's level is
+    expanded for the sample size (Hesterberg, *What Teachers Should Know about the Bootstrap*, 2015), without
+    which it covers too little: about 91 % instead of 95 % for ten normal values.
+
+    Args:
+        values: finite, one per seed. A single one tells nothing of the spread; equal ones have none.
+    """
+    x = np.asarray(values, dtype=float)
+    n = len(x)
+    mean = float(x.mean())
+    if n < 2:
+        return lambda level: (-math.inf, math.inf)
+    if np.ptp(x) == 0:
+        return lambda level: (float(x[0]), float(x[0]))
+    if n < FEWEST_FOR_BOOTSTRAP:
+        error = float(x.std(ddof=1) / math.sqrt(n))
+        return lambda level: tuple(stats.t.interval(level, n - 1, mean, error))  # type: ignore[return-value]
+    return _bca_interval(x)
+
+
+def _bca_interval(x: np.ndarray) -> Interval:
+    n = len(x)
+
+    def bootstrap(level: float, **options: object) -> object:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scipy warns of few values, which the expansion is for
+            return stats.bootstrap(
+                (x,), np.mean, method="BCa", confidence_level=level, vectorized=True, **options
+            )
+
+    drawn = bootstrap(LEVEL, n_resamples=RESAMPLES, rng=np.random.default_rng(0))
+
+    def interval(level: float) -> tuple[float, float]:
+        quantile = stats.t.ppf((1 + level) / 2, n - 1) * math.sqrt(n / (n - 1))
+        expanded = min(2 * stats.norm.cdf(quantile) - 1, 1 - 1e-12)
+        ends = bootstrap(expanded, n_resamples=0, bootstrap_result=drawn).confidence_interval  # type: ignore[attr-defined]
+        return float(ends.low), float(ends.high)
+
+    return interval
+
+
+def ratio_interval(values: Sequence[float]) -> Interval:
+    """The interval of a geometric mean over seeds: that of the mean on the log scale, taken back.
+
+    Args:
+        values: positive and finite, one per seed.
+    """
+    on_log_scale = mean_interval(np.log(values).tolist())
+
+    def interval(level: float) -> tuple[float, float]:
+        low, high = on_log_scale(level)
+        return float(np.exp(low)), float(np.exp(min(high, 700.0))) if high < math.inf else math.inf
+
+    return interval
+
+
+def method_name(n: int, ratio: bool = False) -> str:
+    """The method of the interval over ``n`` seeds, in words."""
+    name = "t" if n < FEWEST_FOR_BOOTSTRAP else "BCa bootstrap"
+    return f"{name}, log scale" if ratio else name
+
+
+def smallest_alpha(decided: Callable[[float], bool]) -> float:
+    """The smallest ``alpha`` at which something is decided: a p-value, two-sided.
+
+    Args:
+        decided: says so for an ``alpha`` in (0, 1); what is decided at one is decided at any larger one.
+    """
+    low, high = 1e-12, 1.0 - 1e-9
+    if decided(low):
+        return 0.0
+    if not decided(high):
+        return 1.0
+    for _ in range(50):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if decided(middle) else (middle, high)
+        if high / low < 1.001:
+            break
+    return high
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values: those at most 0.05 are right together with a probability of 95 %.
+
+    Holm, *A simple sequentially rejective multiple test procedure*, 1979.
+    """
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    running = 0.0
+    for rank, k in enumerate(order):
+        running = max(running, min(1.0, (len(p) - rank) * p[k]))
+        adjusted[k] = running
+    return adjusted.tolist()
+
+
+def seeds_needed(values: Sequence[float], bound: float, alpha: float = 1 - LEVEL) -> int | None:
+    """How many seeds would decide on which side of ``bound`` the mean lies, with a power of 80 %.
+
+    Takes the mean and the spread seen for the true ones, and the t test; ``None`` if a thousand seeds would
+    not be enough.
+
+    Args:
+        values: finite, one per seed.
+        bound: the margin.
+        alpha: two-sided.
+    """
+    x = np.asarray(values, dtype=float)
+    if len(x) < 2:
+        return None
+    spread = float(x.std(ddof=1))
+    distance = abs(float(x.mean()) - bound)
+    if spread == 0:
+        return 2 if distance else None
+    n = np.arange(2, MOST_SEEDS + 1)
+    with np.errstate(all="ignore"):
+        power = stats.nct.sf(stats.t.ppf(1 - alpha / 2, n - 1), n - 1, distance / spread * np.sqrt(n))
+    enough = np.flatnonzero(power >= POWER)
+    return int(n[enough[0]]) if len(enough) else None

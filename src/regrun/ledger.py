@@ -1,0 +1,102 @@
+"""Entries on disk: the last reproduction of each experiment, and those that are committed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from regrun.errors import UserError
+from regrun.record import write_atomically
+
+if TYPE_CHECKING:
+    from regrun.reproduction.entry import Entry
+
+# What a run's numbers depend on; a change elsewhere leaves them as they are.
+NUMERICAL = (
+    "data",
+    "models",
+    "optimizers",
+    "papers",
+    "probability_maps",
+    "probes",
+    "procedures",
+    "regularizers",
+    "solvers",
+    "tasks",
+)
+
+
+def entry_name(experiment: str, scale: str, variant: str = "") -> str:
+    """A file's stem: the experiment, with the scale unless it is small, and what was overridden."""
+    return "-".join(word for word in (experiment, "" if scale == "small" else scale, variant) if word)
+
+
+def ledger_file(outputs: Path, experiment: str, scale: str) -> Path:
+    """Where the committed entry of an experiment lies."""
+    return outputs / "ledger" / f"{entry_name(experiment, scale)}.json"
+
+
+def last_file(outputs: Path, experiment: str, scale: str, variant: str = "") -> Path:
+    """Where the entry of the last reproduction on this machine lies."""
+    return outputs / experiment / f"{entry_name('verdicts', scale, variant)}.json"
+
+
+def read_entry(file: Path) -> Entry:
+    """Read an entry.
+
+    Raises:
+        UserError: if it is not one, or was edited by hand.
+    """
+    from pydantic import ValidationError
+
+    from regrun.reproduction.entry import Entry
+
+    try:
+        entry = Entry.model_validate_json(file.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(f"{file} is no ledger entry: {where}: {first['msg']}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from error
+    return entry
+
+
+def write_entry(entry: Entry, file: Path) -> None:
+    """Write an entry, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, entry.sealed().model_dump_json(indent=1) + "\n")
+
+
+def entries(outputs: Path) -> Iterator[tuple[Path, Entry]]:
+    """The newest entry of every experiment and scale: this machine's own, else the committed one."""
+    found = {file.name: file for file in sorted((outputs / "ledger").glob("*.json"))}
+    for file in sorted(outputs.glob("*/verdicts*.json")):
+        found[file.name.replace("verdicts", file.parent.name, 1)] = file
+    for name in sorted(found):
+        yield found[name], read_entry(found[name])
+
+
+def seconds_per_arm(outputs: Path, experiment: str, scale: str) -> dict[str, float]:
+    """What a run of each arm took the last time, here or where the ledger was written; empty if unknown."""
+    for file in (last_file(outputs, experiment, scale), ledger_file(outputs, experiment, scale)):
+        if file.exists():
+            return {name: arm.seconds for name, arm in read_entry(file).arms.items() if arm.seconds}
+    return {}
+
+
+@cache
+def code_fingerprint() -> dict[str, str]:
+    """A hash of the source of each package that a run's numbers depend on."""
+    root = Path(__file__).parent
+    hashes = {}
+    for package in NUMERICAL:
+        digest = hashlib.sha256()
+        for file in sorted((root / package).rglob("*.py")):
+            digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+        if (root / package).is_dir():
+            hashes[package] = digest.hexdigest()[:16]
+    return hashes

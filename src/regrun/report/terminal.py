@@ -1,0 +1,123 @@
+"""Verdicts at the terminal: a line each, with the interval drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from regrun.claims import Bounds, Verdict
+from regrun.claims.verdict import estimate_text, figure
+from regrun.reproduction.entry import ClaimEntry, Comparison, Entry
+
+MARKS = {
+    Verdict.REPRODUCED: ("✓", "green"),
+    Verdict.NOT_REPRODUCED: ("✗", "red"),
+    Verdict.INCONCLUSIVE: ("~", "yellow"),
+    Verdict.NOT_RUN: ("·", "dim"),
+}
+WIDTH = 29
+
+
+def verdict_table(entry: Entry) -> RenderableType:
+    """Every claim: its verdict, its quantity with the interval drawn, and why."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold", ratio=1)
+    for claim in entry.claims:
+        mark, style = MARKS[claim.verdict]
+        head = Text.assemble((claim.name, "bold"), "  ", (claim.verdict.value, style))
+        lines: list[RenderableType] = [head, Text(claim.says), Text(f"expected  {claim.expect}", style="dim")]
+        lines += [comparison_line(comparison, claim) for comparison in claim.comparisons[:8]]
+        if len(claim.comparisons) > 8:
+            lines.append(Text(f"and {len(claim.comparisons) - 8} more comparisons", style="dim"))
+        lines.append(Text(claim.why + p_words(claim), style="dim"))
+        table.add_row(Text(mark, style=style), Group(*lines, Text()))
+    return table
+
+
+def comparison_line(comparison: Comparison, claim: ClaimEntry) -> Text:
+    """The interval, drawn and in figures."""
+    low, high = comparison.interval
+    mark, style = MARKS[comparison.verdict]
+    return Text.assemble(
+        (draw(comparison), style),
+        f"  {estimate_text(Bounds(*comparison.estimate))} [{figure(low)}, {figure(high)}]",
+        (f"  wanted {comparison.wanted}  ({comparison.method}, {claim.seeds} seeds)", "dim"),
+        (f"  {mark}" if len(claim.comparisons) > 1 else "", style),
+    )
+
+
+def p_words(claim: ClaimEntry) -> str:
+    """The p-values, plain and corrected."""
+    if claim.p is None or claim.p_holm is None:
+        return ""
+    words = f"; p {p_text(claim.p)}, {p_text(claim.p_holm)} after Holm's correction"
+    if claim.p <= 0.05 < claim.p_holm:
+        words += ", which does not hold for all claims together"
+    return words
+
+
+def p_text(p: float) -> str:
+    """A p-value for people."""
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def draw(comparison: Comparison, width: int = WIDTH) -> str:
+    """An interval on a line, with the margin as a bar: ``──├──●──┤──┃──``."""
+    low, high = comparison.interval
+    middle = sum(comparison.estimate) / 2
+    finite = [v for v in (low, high, middle, *comparison.ends) if math.isfinite(v)]
+    if not finite:
+        return "─" * width
+    left, right = min(finite), max(finite)
+    pad = 0.12 * (right - left) or abs(right) * 0.1 or 1.0
+    left, right = left - pad, right + pad
+
+    def place(value: float) -> int:
+        return round((min(max(value, left), right) - left) / (right - left) * (width - 1))
+
+    line = ["─"] * width
+    for k in range(place(low), place(high) + 1):
+        line[k] = "━"
+    line[place(low)] = "├" if math.isfinite(low) else "◀"
+    line[place(high)] = "┤" if math.isfinite(high) else "▶"
+    if math.isfinite(middle):
+        line[place(middle)] = "●"
+    for end in comparison.ends:
+        if math.isfinite(end):
+            line[place(end)] = "┃"
+    return "".join(line)
+
+
+def summary_line(entry: Entry) -> Text:
+    """The counts."""
+    text = Text(f"{len(entry.claims)} claims: ")
+    words = [(verdict, entry.count(verdict)) for verdict in Verdict]
+    for k, (verdict, count) in enumerate([(v, n) for v, n in words if n]):
+        text.append(", " if k else "")
+        text.append(f"{count} {verdict.value}", style=MARKS[verdict][1])
+    return text
+
+
+def overview(entries: Sequence[Entry]) -> Table:
+    """One line for each experiment."""
+    table = Table(box=None, header_style="dim", padding=(0, 2))
+    for name in ("experiment", "scale", "seeds", *(verdict.value for verdict in Verdict), "judged"):
+        table.add_column(name, justify="left" if name in ("experiment", "scale") else "right")
+    for entry in entries:
+        counts = [entry.count(verdict) for verdict in Verdict]
+        table.add_row(
+            entry.experiment + (f" ({', '.join(entry.overrides)})" if entry.overrides else ""),
+            entry.scale,
+            str(entry.least_seeds),
+            *(
+                Text(str(count) if count else "–", style=MARKS[verdict][1] if count else "dim")
+                for verdict, count in zip(Verdict, counts, strict=True)
+            ),
+            entry.judged,
+        )
+    return table

@@ -1,0 +1,66 @@
+"""Arms × seeds as a sweep: what Hydra's launcher is given, and what the user sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+
+from regrun.app import experiment_name
+from regrun.arms import read_arms
+from regrun.environment import available_cores
+from regrun.errors import UserError
+from regrun.job import BASIC_LAUNCHER
+from regrun.ledger import seconds_per_arm
+from regrun.reproduction.board import Board
+from regrun.reproduction.plan import choose_arms, plan_arms, plan_runs
+from regrun.sweep import Job, load_config, run_jobs, summarize
+
+
+def run_arms(
+    arguments: Sequence[str],
+    wanted: Sequence[str] | None,
+    seeds: int,
+    config: DictConfig,
+    loader: ConfigLoader,
+    launcher: Launcher,
+) -> list[JobReturn]:
+    """Run what is missing of arms × seeds.
+
+    Args:
+        arguments: the overrides that all share.
+        wanted: names of arms; ``None`` for all.
+        seeds: how many, from 0.
+        config: the sweep's.
+        loader: composes a job's config.
+        launcher: runs jobs.
+
+    Raises:
+        UserError: if an arm does not exist or cannot be composed; nothing has been started then.
+        SweepUnfinishedError: if a run failed or was interrupted.
+    """
+    if any(word.startswith("seed=") for word in arguments):
+        raise UserError("seeds are numbered from 0: hydra.sweeper.seeds says how many")
+    base = load_config(arguments, config, loader)
+    experiment = experiment_name(base)
+    arms = read_arms(OmegaConf.to_container(base.arms, resolve=True))  # type: ignore[arg-type]
+    if not arms:
+        raise UserError(f"the experiment {experiment} has no arms")
+    chosen = choose_arms(wanted, arms)
+    planned = plan_arms(arguments, chosen, lambda words: load_config(words, config, loader))
+    runs = plan_runs(experiment, arguments, planned, seeds)
+    jobs = {
+        run.directory: Job(run.overrides, f"{run.arm} seed {run.seed}", run.directory, base.force)
+        for run in runs
+    }
+    one_by_one = config.hydra.launcher._target_ == BASIC_LAUNCHER
+    workers = 1 if one_by_one else config.hydra.launcher.get("n_jobs", -1)
+    workers = available_cores() if workers < 1 else workers
+    with Board(runs, workers, seconds_per_arm(Path(base.outputs), experiment, base.scale)) as board:
+        outcomes, returns = run_jobs(list(jobs.values()), launcher, config, board.say)
+    summarize(outcomes, len(jobs))
+    return returns

@@ -1,0 +1,138 @@
+"""The live table of a reproduction: arm × seed, state, progress, time left."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from regrun.console import OUT
+from regrun.job import Outcome
+from regrun.record import Status
+from regrun.reproduction.plan import PlannedRun
+from regrun.reproduction.progress import Progress, duration, progress_of, seconds_left, seconds_per_run
+from regrun.sweep import print_outcome
+
+LOOK_EVERY = 0.5  # seconds
+WIDEST = 10  # seeds with a column of their own
+MARKS = {
+    Status.ABSENT: ("·", "dim"),
+    Status.COMPLETE: ("✓", "green"),
+    Status.RUNNING: ("▸", "cyan"),
+    Status.INTERRUPTED: ("‖", "yellow"),
+    Status.DIED: ("‖", "yellow"),
+    Status.FAILED: ("✗", "red"),
+}
+
+
+class Board:
+    """Shows how far the runs are, from their records alone, whatever launcher runs them.
+
+    On a terminal a table that is redrawn; elsewhere a line for each run that is completed.
+
+    Args:
+        runs: all arms × seeds.
+        workers: how many run at once.
+        earlier: seconds per run of an arm, where that is known from before.
+    """
+
+    def __init__(self, runs: Sequence[PlannedRun], workers: int, earlier: Mapping[str, float]) -> None:
+        self.runs = runs
+        self.workers = workers
+        self.earlier = earlier
+        self.arms = list(dict.fromkeys(run.arm for run in runs))
+        self.seeds = sorted({run.seed for run in runs})
+        self.dead = {run: run.record.manifest()["pid"] for run in runs if run.record.status is Status.DIED}
+        self.progress: dict[PlannedRun, Progress] = {}
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.live = Live(console=OUT, auto_refresh=False, transient=True) if OUT.is_terminal else None
+
+    def __enter__(self) -> Board:
+        self.look()
+        if self.live:
+            self.live.start()
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ended.set()
+        self.thread.join()
+        if self.live:
+            self.live.stop()
+        self.look(announce=not self.live)
+
+    def say(self, outcome: Outcome) -> None:
+        """Print how a run ended, unless the table shows it."""
+        if outcome.status is not Status.COMPLETE:
+            print_outcome(outcome)
+
+    def _watch(self) -> None:
+        while not self.ended.wait(LOOK_EVERY):
+            self.look(announce=not self.live)
+            if self.live:
+                self.live.update(self.render(), refresh=True)
+
+    def look(self, announce: bool = False) -> None:
+        """Read how far each run is; print a line for those completed since the last look."""
+        before = self.progress
+        self.progress = {
+            run: self.progress[run]
+            if run in before and before[run].status is Status.COMPLETE
+            else self._progress_of(run)
+            for run in self.runs
+        }
+        if not announce:
+            return
+        for run in self.runs:
+            now = self.progress[run]
+            if now.status is Status.COMPLETE and before[run].status is not Status.COMPLETE:
+                line = Text.assemble(MARKS[now.status], f" {run.arm} seed {run.seed}  {duration(now.seconds)}")
+                line.append(f"  ({self.summary()})", style="dim")
+                OUT.print(line, soft_wrap=True)
+
+    def _progress_of(self, run: PlannedRun) -> Progress:
+        progress = progress_of(run.record)
+        if progress.status is Status.RUNNING and self.dead.get(run) == progress.pid:
+            return Progress(Status.DIED, progress.step, progress.steps, progress.seconds, progress.pid)
+        return progress
+
+    def summary(self) -> str:
+        """How many are complete, and how long the rest takes."""
+        complete = sum(p.status is Status.COMPLETE for p in self.progress.values())
+        per_run = seconds_per_run(self.runs, self.progress, self.earlier)
+        left = seconds_left(self.runs, self.progress, per_run, self.workers)
+        words = f"{complete} of {len(self.runs)}"
+        return words if not left else f"{words}, about {duration(left)} left"
+
+    def render(self) -> Group:
+        """The table."""
+        table = Table(box=None, header_style="dim", padding=(0, 1))
+        table.add_column("arm", no_wrap=True)
+        narrow = len(self.seeds) > WIDEST
+        for seed in ["seeds"] if narrow else [f"seed {seed}" for seed in self.seeds]:
+            table.add_column(seed, min_width=6, overflow="fold")
+        for arm in self.arms:
+            runs = [run for run in self.runs if run.arm == arm]
+            if narrow:
+                table.add_row(arm, Text.assemble(*(MARKS[self.progress[run].status] for run in runs)))
+            else:
+                table.add_row(arm, *(self.cell(self.progress[run]) for run in runs))
+        return Group(table, Text(self.summary(), style="dim"))
+
+    def cell(self, progress: Progress) -> Text:
+        """One run."""
+        mark, style = MARKS[progress.status]
+        words = ""
+        if progress.status is Status.COMPLETE:
+            words = f" {duration(progress.seconds)}"
+        elif progress.steps:
+            words = f" {progress.fraction:.0%}"
+        return Text(f"{mark}{words}", style=style)

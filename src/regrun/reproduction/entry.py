@@ -1,0 +1,196 @@
+"""A reproduction as one small file: figures, intervals, verdicts, cost, versions, commit."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+from regrun.claims import Bounds, Claim, Judgement, NotRunError, Part, Reduction, Results, Verdict
+
+SCHEMA = 1
+
+
+def _read_number(value: Any) -> Any:
+    return math.nan if value is None else float(value) if value in ("inf", "-inf") else value
+
+
+def _write_number(value: float) -> float | str | None:
+    if math.isfinite(value):
+        return value
+    return None if math.isnan(value) else "inf" if value > 0 else "-inf"
+
+
+Number = Annotated[float, BeforeValidator(_read_number), PlainSerializer(_write_number)]
+Pair = tuple[Number, Number]
+
+
+class Model(BaseModel):
+    """Part of an entry; unknown keys are an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Comparison(Model):
+    """One comparison of a claim: the quantity, where it was wanted, and where its interval lies."""
+
+    text: str
+    wanted: str
+    ends: list[Number]
+    estimate: Pair
+    interval: Pair
+    method: str
+    verdict: Verdict
+    values: list[Pair]
+
+
+class ClaimEntry(Model):
+    """A claim with its verdict."""
+
+    name: str
+    says: str
+    expect: str
+    paper: dict[str, Any]
+    deterministic: bool
+    verdict: Verdict
+    why: str
+    seeds: int
+    p: float | None
+    p_holm: float | None
+    seeds_needed: int | None
+    comparisons: list[Comparison]
+
+
+class ArmEntry(Model):
+    """An arm: what one would type, what it came to, and what it cost."""
+
+    overrides: list[str]
+    identity: str
+    seeds: int
+    seconds: float
+    final: dict[str, list[Number]]
+
+
+class Cost(Model):
+    """What the complete runs took together."""
+
+    runs: int
+    wall_seconds: float
+    cpu_seconds: float
+
+
+class Entry(Model):
+    """A reproduction.
+
+    ``measured`` holds all that the claims need, as ``(low, high)`` of each seed: the verdicts follow from it,
+    from ``arms`` and from the claims' lines alone.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    experiment: str
+    scale: str
+    overrides: list[str]
+    paper: dict[str, Any]
+    looks: int
+    claims: list[ClaimEntry]
+    measured: dict[str, list[Pair]]
+    arms: dict[str, ArmEntry]
+    cost: Cost
+    environment: dict[str, Any]
+    commits: list[str]
+    code: dict[str, str]
+    judged: str
+    seal: str = ""
+
+    def sealed(self) -> Entry:
+        """The entry with a hash of all the rest."""
+        return self.model_copy(update={"seal": self.digest()})
+
+    def digest(self) -> str:
+        """A hash of all but the seal."""
+        text = self.model_copy(update={"seal": ""}).model_dump_json()
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def results(self) -> Results:
+        """The measured figures, for judging them again."""
+
+        def look_up(leaf: Reduction, seed: int) -> Bounds:
+            try:
+                return Bounds(*self.measured[str(leaf)][seed])
+            except (KeyError, IndexError):
+                raise NotRunError(f"{leaf} of seed {seed} is not in the entry") from None
+
+        return look_up
+
+    def count(self, verdict: Verdict) -> int:
+        """How many claims have a verdict."""
+        return sum(claim.verdict is verdict for claim in self.claims)
+
+    @property
+    def least_seeds(self) -> int:
+        """The fewest seeds of any arm."""
+        return min((arm.seeds for arm in self.arms.values()), default=0)
+
+    @property
+    def most_seeds(self) -> int:
+        """The most seeds of any arm."""
+        return max((arm.seeds for arm in self.arms.values()), default=0)
+
+
+def claim_entry(judgement: Judgement) -> ClaimEntry:
+    """A judgement as it is written down."""
+    claim = judgement.claim
+    return ClaimEntry(
+        name=claim.name,
+        says=claim.says,
+        expect=claim.expect,
+        paper=dict(claim.paper),
+        deterministic=claim.deterministic,
+        verdict=judgement.verdict,
+        why=judgement.why,
+        seeds=judgement.seeds,
+        p=judgement.p,
+        p_holm=judgement.p_holm,
+        seeds_needed=judgement.seeds_needed,
+        comparisons=[_comparison(part) for part in judgement.parts],
+    )
+
+
+def _comparison(part: Part) -> Comparison:
+    return Comparison(
+        text=part.text,
+        wanted=str(part.region),
+        ends=[part.region.low, part.region.high],
+        estimate=(part.estimate.low, part.estimate.high),
+        interval=part.interval,
+        method=part.method,
+        verdict=part.verdict,
+        values=[(value.low, value.high) for value in part.values],
+    )
+
+
+def measured_table(
+    claims: list[Claim], results: Results, seeds: Mapping[str, int]
+) -> dict[str, list[Pair]]:
+    """All that the claims need, as far as it was measured.
+
+    Args:
+        claims: the experiment's.
+        results: what was measured for a seed.
+        seeds: how many seeds each claim, by name, is judged on.
+    """
+    table: dict[str, list[Pair]] = {}
+    for claim in claims:
+        for leaf in claim.measured:
+            values: list[Pair] = []
+            for seed in range(max(seeds[claim.name], len(table.get(str(leaf), [])))):
+                try:
+                    value = results(leaf, seed)
+                except NotRunError:
+                    break
+                values.append((value.low, value.high))
+            table[str(leaf)] = values
+    return table

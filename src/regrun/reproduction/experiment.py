@@ -1,0 +1,149 @@
+"""An experiment as it is to be reproduced: its arms and its claims at a scale."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from regrun.app import compose_config, plain_config
+from regrun.arms import LONGEST_NAME, Arm, read_arms
+from regrun.catalogue import experiments
+from regrun.claims import Claim, read_claims
+from regrun.claims.config import check_measured
+from regrun.errors import UserError, nearest
+from regrun.record import Status
+from regrun.reproduction.plan import PlannedArm, PlannedRun, plan_arms, plan_runs
+from regrun.whitelist import check_target_names
+
+# Overrides that say where and how runs are executed, and leave the experiment as it stands.
+NOT_OF_THE_EXPERIMENT = ("trainer", "logger", "hydra", "outputs", "data_dir", "checkpoint_seconds", "force")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment at a scale, with the user's overrides.
+
+    Attributes:
+        name: its config's.
+        scale: ``smoke``, ``small`` or ``paper``.
+        overrides: the user's.
+        config_dir: a folder of the user's own configs.
+        config: resolved, without an arm.
+        arms: by name.
+        claims: parsed.
+    """
+
+    name: str
+    scale: str
+    overrides: tuple[str, ...]
+    config_dir: str | None
+    config: Mapping[str, Any]
+    arms: Mapping[str, Arm]
+    claims: Sequence[Claim]
+
+    @property
+    def base(self) -> list[str]:
+        """The overrides that all its runs share."""
+        return [f"experiment={self.name}", f"scale={self.scale}", *self.overrides]
+
+    @property
+    def outputs(self) -> Path:
+        """Where its records lie."""
+        return Path(self.config["outputs"])
+
+    @property
+    def changes(self) -> list[str]:
+        """The overrides by which it differs from the experiment as it stands."""
+        return [
+            word
+            for word in self.overrides
+            if re.split(r"[./@=]", word.lstrip("+~"), maxsplit=1)[0] not in NOT_OF_THE_EXPERIMENT
+            or word.startswith("trainer.precision")
+        ]
+
+    @property
+    def variant(self) -> str:
+        """What a file of a changed experiment is called by; empty as it stands."""
+        return re.sub(r"[^\w.=+,~-]+", "_", ",".join(self.changes))[:LONGEST_NAME].strip("_.")
+
+    @cached_property
+    def planned(self) -> dict[str, PlannedArm]:
+        """The config of every arm.
+
+        Raises:
+            UserError: if one cannot be composed, or names what is not trusted.
+        """
+        planned = plan_arms(
+            self.base, list(self.arms.values()), lambda words: compose_config(words, self.config_dir)
+        )
+        for arm in planned.values():
+            check_target_names(arm.config)
+        return planned
+
+    def runs(self, seeds: int) -> list[PlannedRun]:
+        """All arms × seeds."""
+        return plan_runs(self.name, self.base, self.planned, seeds)
+
+    def check_metrics(self, runs: Sequence[PlannedRun]) -> None:
+        """Check that the arms measure what the claims speak of.
+
+        What an arm measures is read from a complete run; where there is none, its procedure is built, which
+        finds its other mistakes, too.
+
+        Raises:
+            UserError: with the nearest right spelling.
+        """
+        known: dict[str, Sequence[str]] = {}
+        for run in runs:
+            if run.arm not in known and run.record.status is Status.COMPLETE:
+                known[run.arm] = [*run.record.curves(), *run.record.result()["metrics"]]
+        for name, planned in self.planned.items():
+            if name not in known:
+                from regrun.run import build
+
+                try:
+                    known[name] = list(build(planned.config)[0].metrics)
+                except UserError as error:
+                    raise UserError(f"the arm {name}: {error}") from error
+        check_measured(self.claims, known)
+
+
+def load_experiment(
+    name: str, scale: str, overrides: Sequence[str], config_dir: str | None
+) -> Experiment:
+    """Read an experiment, and check all of it that can be checked without building anything.
+
+    Raises:
+        UserError: in plain words, with the nearest right spelling.
+    """
+    known = [entry.name for entry in experiments([Path(config_dir)] if config_dir else [])]
+    if name not in known:
+        raise UserError(f"there is no experiment {name!r}{nearest(name, known)} (regrun list experiment)")
+    for word in overrides:
+        for key, instead in {"seed": "--seeds N", "scale": "--scale", "experiment": "the name"}.items():
+            if word.startswith(f"{key}="):
+                raise UserError(f"{word}: the {key} is chosen with {instead}")
+    base = [f"experiment={name}", f"scale={scale}", *overrides]
+    config = plain_config(compose_config(base, config_dir))
+    arms = read_arms(config["arms"])
+    if not arms:
+        raise UserError(f"the experiment {name} has no arms, so there is nothing to reproduce")
+    check_effect(overrides, arms)
+    return Experiment(name, scale, tuple(overrides), config_dir, config, arms, read_claims(config["claims"], arms))
+
+
+def check_effect(overrides: Sequence[str], arms: Mapping[str, Arm]) -> None:
+    """Raise ``UserError`` for an override that every arm sets itself, and which would change nothing."""
+    for word in overrides:
+        key = key_of(word)
+        if all(key in map(key_of, arm.overrides) for arm in arms.values()):
+            raise UserError(f"{word} would change nothing: every arm sets {key} itself")
+
+
+def key_of(override: str) -> str:
+    """What an override sets."""
+    return override.split("=", 1)[0].lstrip("+~")

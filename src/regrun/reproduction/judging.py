@@ -1,0 +1,137 @@
+"""From records to an entry, and from an entry to its verdicts again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from regrun.arms import Arm
+from regrun.claims import Claim, Judgement, Verdict, judge, read_claims
+from regrun.ledger import code_fingerprint
+from regrun.reproduction.entry import ArmEntry, ClaimEntry, Cost, Entry, claim_entry, measured_table
+from regrun.reproduction.experiment import Experiment
+from regrun.reproduction.plan import PlannedRun
+from regrun.reproduction.reading import Reading, final_metrics
+
+SMOKE = "a smoke run proves that the code runs, and yields no verdict"
+
+
+def judge_experiment(
+    experiment: Experiment, reading: Reading, seeds: Mapping[str, int], looks: int = 1
+) -> list[Judgement]:
+    """The verdicts on an experiment's claims.
+
+    Args:
+        experiment: the experiment.
+        reading: its runs.
+        seeds: how many seeds each claim, by name, is judged on.
+        looks: how many times, at most, the figures are looked at.
+    """
+    judgements = judge(experiment.claims, reading, lambda claim: seeds[claim.name], looks)
+    if experiment.scale != "smoke":
+        return judgements
+    return [Judgement(j.claim, Verdict.NOT_RUN, SMOKE, j.seeds) for j in judgements]
+
+
+def make_entry(
+    experiment: Experiment,
+    reading: Reading,
+    judgements: Sequence[Judgement],
+    looks: int = 1,
+) -> Entry:
+    """A reproduction as it is written down."""
+    complete = reading.complete()
+    manifests = [run.record.manifest() for run in complete]
+    newest = max(manifests, key=lambda manifest: manifest["started"], default=None)
+    results = [run.record.result() for run in unique(complete)]
+    seeds = {judgement.claim.name: judgement.seeds for judgement in judgements}
+    return Entry(
+        experiment=experiment.name,
+        scale=experiment.scale,
+        overrides=experiment.changes,
+        paper=dict(experiment.config["paper"]),
+        looks=looks,
+        claims=[claim_entry(judgement) for judgement in judgements],
+        measured=measured_table(list(experiment.claims), reading, seeds),
+        arms={
+            name: _arm_entry(arm, experiment, [run for run in complete if run.arm == name], reading)
+            for name, arm in experiment.arms.items()
+        },
+        cost=Cost(
+            runs=len(results),
+            wall_seconds=round(sum(result["wall_seconds"] for result in results), 1),
+            cpu_seconds=round(sum(result["cpu_seconds"] for result in results), 1),
+        ),
+        environment=_environment(newest) if newest else {},
+        commits=sorted({str(manifest["environment"]["commit"]) for manifest in manifests}),
+        code=code_fingerprint(),
+        judged=time.strftime("%Y-%m-%d", time.gmtime()),
+    ).sealed()
+
+
+def _arm_entry(arm: Arm, experiment: Experiment, runs: Sequence[PlannedRun], reading: Reading) -> ArmEntry:
+    finals = [final_metrics(reading, run) for run in runs]
+    seconds = [float(run.record.result()["wall_seconds"]) for run in runs]
+    return ArmEntry(
+        overrides=list(arm.overrides),
+        identity=experiment.planned[arm.name].identity(0),
+        seeds=len(runs),
+        seconds=round(sum(seconds) / len(seconds), 1) if seconds else 0.0,
+        final={
+            name: [float(f"{final[name]:.6g}") for final in finals if name in final]
+            for name in dict.fromkeys(name for final in finals for name in final)
+        },
+    )
+
+
+def _environment(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in manifest["environment"].items() if key not in ("host", "commit")}
+    return {**kept, "device": manifest["device"], "precision": manifest["precision"]}
+
+
+def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """The runs, less those that share a record with an earlier one."""
+    return list({run.directory: run for run in runs}.values())
+
+
+def judge_again(entry: Entry) -> list[ClaimEntry]:
+    """The verdicts that follow from an entry's own figures.
+
+    Raises:
+        UserError: if a claim's line cannot be read.
+    """
+    arms = {name: _arm(name, arm.overrides) for name, arm in entry.arms.items()}
+    config = {
+        claim.name: {
+            "says": claim.says,
+            "expect": claim.expect,
+            "paper": claim.paper,
+            "deterministic": claim.deterministic,
+        }
+        for claim in entry.claims
+    }
+    claims = read_claims(config, arms)
+    seeds = {claim.name: claim.seeds for claim in entry.claims}
+    judgements = judge(claims, entry.results(), lambda claim: seeds[claim.name], entry.looks)
+    if entry.scale == "smoke":
+        judgements = [replace(j, verdict=Verdict.NOT_RUN, p=None, p_holm=None) for j in judgements]
+    return [claim_entry(judgement) for judgement in judgements]
+
+
+def _arm(name: str, overrides: Sequence[str]) -> Arm:
+    family, _, text = name.partition("=")
+    value: object = text
+    for kind in (int, float):
+        try:
+            value = kind(text)
+            break
+        except ValueError:
+            continue
+    return Arm(name, tuple(overrides), family, value) if text else Arm(name, tuple(overrides))
+
+
+def undecided(judgements: Sequence[Judgement]) -> list[Claim]:
+    """The claims that more seeds might decide."""
+    return [judgement.claim for judgement in judgements if judgement.verdict is Verdict.INCONCLUSIVE]

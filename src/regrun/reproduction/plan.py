@@ -1,0 +1,130 @@
+"""All arms × seeds of an experiment as runs, each with the record it has or will have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from regrun.app import find_record, plain_config
+from regrun.arms import Arm
+from regrun.errors import UserError, nearest
+from regrun.identity import fingerprint
+from regrun.record import Record
+
+Compose = Callable[[Sequence[str]], DictConfig]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One arm with one seed.
+
+    Attributes:
+        arm: the arm's name.
+        seed: from 0.
+        overrides: what one would type, the seed included.
+        identity: the run's fingerprint.
+        directory: its record.
+    """
+
+    arm: str
+    seed: int
+    overrides: tuple[str, ...]
+    identity: str
+    directory: Path
+
+    @property
+    def record(self) -> Record:
+        """Its record."""
+        return Record(self.directory)
+
+
+@dataclass(frozen=True)
+class PlannedArm:
+    """An arm and its config.
+
+    Attributes:
+        arm: the arm.
+        config: resolved, with seed 0.
+        composed: the same before it was resolved.
+        follows_seed: whether more of the config than the seed itself depends on the seed.
+    """
+
+    arm: Arm
+    config: Mapping[str, Any]
+    composed: DictConfig
+    follows_seed: bool
+
+    def identity(self, seed: int) -> str:
+        """The fingerprint of the run with a seed."""
+        return fingerprint(with_seed(self.composed, seed) if self.follows_seed else {**self.config, "seed": seed})
+
+
+def with_seed(composed: DictConfig, seed: int) -> dict[str, Any]:
+    """The resolved config with another seed."""
+    copy = composed.copy()
+    copy.seed = seed
+    return plain_config(copy)
+
+
+def plan_arms(base: Sequence[str], arms: Sequence[Arm], compose: Compose) -> dict[str, PlannedArm]:
+    """Compose the config of every arm.
+
+    Args:
+        base: the overrides that all arms share.
+        arms: which.
+        compose: gives the config of a list of overrides.
+
+    Raises:
+        UserError: names the arm that cannot be composed.
+    """
+    planned = {}
+    for arm in arms:
+        try:
+            composed = compose([*base, *arm.overrides, "seed=0"])
+            config = plain_config(composed)
+            follows = with_seed(composed, 1) != {**config, "seed": 1}
+            planned[arm.name] = PlannedArm(arm, config, composed, follows)
+        except UserError as error:
+            raise UserError(f"the arm {arm.name}: {error}") from error
+    return planned
+
+
+def plan_runs(
+    experiment: str, base: Sequence[str], arms: Mapping[str, PlannedArm], seeds: int
+) -> list[PlannedRun]:
+    """The runs of all arms × seeds, seed by seed, so that what is judged early is judged on whole rows.
+
+    Arms that come to the same run share it.
+    """
+    runs = []
+    directories: dict[str, Path] = {}
+    for seed in range(seeds):
+        for name, planned in arms.items():
+            identity = planned.identity(seed)
+            outputs = Path(planned.config["outputs"])
+            if identity not in directories:
+                directories[identity] = outputs / find_record(outputs, experiment, name, seed, identity)
+            overrides = (*base, *planned.arm.overrides, f"seed={seed}")
+            runs.append(PlannedRun(name, seed, overrides, identity, directories[identity]))
+    return runs
+
+
+def choose_arms(wanted: Sequence[str] | None, arms: Mapping[str, Arm]) -> list[Arm]:
+    """The arms of these names; a family's name chooses all its members, ``None`` everything.
+
+    Raises:
+        UserError: with the nearest right spelling.
+    """
+    if wanted is None:
+        return list(arms.values())
+    families = {arm.family for arm in arms.values()}
+    for name in wanted:
+        if name not in arms and name not in families:
+            known = [*arms, *(family for family in families if family)]
+            raise UserError(f"unknown arm {name!r}{nearest(name, known)} (known: {', '.join(arms)})")
+    return [arm for arm in arms.values() if arm.name in wanted or arm.family in wanted]
+

@@ -1,0 +1,98 @@
+"""How far each run of a reproduction is, and how long the rest will take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from regrun.record import Record, Status
+from regrun.reproduction.plan import PlannedRun
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        status: as its record says.
+        step: the last evaluated step, -1 before the first.
+        steps: how many it has, 0 where that is not known yet.
+        seconds: what it has taken so far, as of the last save.
+        pid: the process that wrote it last.
+    """
+
+    status: Status
+    step: int = -1
+    steps: int = 0
+    seconds: float = 0.0
+    pid: int = 0
+
+    @property
+    def fraction(self) -> float:
+        """How much of it is done."""
+        if self.status is Status.COMPLETE:
+            return 1.0
+        return min(1.0, max(0, self.step) / self.steps) if self.steps else 0.0
+
+
+def progress_of(record: Record) -> Progress:
+    """Read a run's progress from its record.
+
+    Does not try the record's lock, so a run that died looks as if it were running.
+    """
+    manifest = record.manifest()
+    if not manifest:
+        return Progress(Status.ABSENT)
+    status = Status.COMPLETE if record.result_file.exists() else Status(manifest["status"])
+    if status is Status.COMPLETE and not record.result_file.exists():
+        status = Status.RUNNING  # about to be complete, or killed just then
+    return Progress(
+        status, record.last_step(), int(manifest["steps"]), float(manifest["wall_seconds"]), int(manifest["pid"])
+    )
+
+
+def seconds_per_run(
+    runs: Sequence[PlannedRun], progress: Mapping[PlannedRun, Progress], earlier: Mapping[str, float]
+) -> dict[str, float]:
+    """What a run of each arm takes, as far as that is known.
+
+    Args:
+        runs: all.
+        progress: of each.
+        earlier: seconds per run of an arm, from an earlier reproduction; used where no run is complete.
+    """
+    known: dict[str, list[float]] = {}
+    for run in runs:
+        if progress[run].status is Status.COMPLETE and progress[run].seconds:
+            known.setdefault(run.arm, []).append(progress[run].seconds)
+    means = {arm: sum(seconds) / len(seconds) for arm, seconds in known.items()}
+    return {**earlier, **means}
+
+
+def seconds_left(
+    runs: Iterable[PlannedRun],
+    progress: Mapping[PlannedRun, Progress],
+    per_run: Mapping[str, float],
+    workers: int,
+) -> float | None:
+    """How long the rest takes on so many workers; ``None`` while nothing is known.
+
+    An arm that is not known yet is taken for the mean of the others.
+    """
+    left = [run for run in runs if progress[run].status is not Status.COMPLETE]
+    if not left:
+        return 0.0
+    if not per_run:
+        return None
+    typical = sum(per_run.values()) / len(per_run)
+    work = [per_run.get(run.arm, typical) * (1 - progress[run].fraction) for run in left]
+    return max(sum(work) / max(1, min(workers, len(left))), max(work))
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

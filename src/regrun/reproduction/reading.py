@@ -1,0 +1,109 @@
+"""What the records of a reproduction say: the curves that claims are judged on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from regrun.claims import Bounds, NotRunError, Reduction
+from regrun.claims.curves import Array, reduce_curve
+from regrun.record import Status
+from regrun.reproduction.plan import PlannedRun
+
+Curves = Mapping[str, tuple[Array, Array]]
+
+
+class Reading:
+    """The complete runs of a plan, each read once, when it is first asked for.
+
+    Args:
+        runs: all arms × seeds.
+    """
+
+    def __init__(self, runs: Sequence[PlannedRun]) -> None:
+        self.runs = {(run.arm, run.seed): run for run in runs}
+        self._curves: dict[tuple[str, int], Curves | str] = {}
+
+    def __call__(self, leaf: Reduction, seed: int) -> Bounds:
+        """What a claim needs of a seed.
+
+        Raises:
+            NotRunError: says which run is missing, and why.
+        """
+        curves = self.curves(leaf.curve.arm, seed)
+        if leaf.curve.metric not in curves:
+            raise NotRunError(f"{leaf.curve.arm} seed {seed} measured no {leaf.curve.metric!r}")
+        steps, values = curves[leaf.curve.metric]
+        return reduce_curve(leaf.function, leaf.arguments, steps, values)
+
+    def curves(self, arm: str, seed: int) -> Curves:
+        """``(steps, values)`` of every metric of a complete run.
+
+        Raises:
+            NotRunError: if it is not complete, or not as it was when it was completed.
+        """
+        key = (arm, seed)
+        if key not in self._curves:
+            self._curves[key] = self._read(arm, seed)
+        found = self._curves[key]
+        if isinstance(found, str):
+            raise NotRunError(found)
+        return found
+
+    def complete(self) -> list[PlannedRun]:
+        """The runs that can be judged."""
+        return [run for (arm, seed), run in self.runs.items() if self.is_complete(arm, seed)]
+
+    def is_complete(self, arm: str, seed: int) -> bool:
+        """Whether a run can be judged."""
+        try:
+            self.curves(arm, seed)
+        except NotRunError:
+            return False
+        return True
+
+    def edited(self) -> list[PlannedRun]:
+        """The runs whose records were changed after they were completed."""
+        return [run for run in self.runs.values() if is_edited(run)]
+
+    def _read(self, arm: str, seed: int) -> Curves | str:
+        run = self.runs.get((arm, seed))
+        if run is None:
+            return f"{arm} seed {seed} was not asked for"
+        record = run.record
+        if (status := record.status) is not Status.COMPLETE:
+            return f"{arm} seed {seed} is {'not there' if status is Status.ABSENT else status.value}"
+        if is_edited(run):
+            return f"{run.directory} was changed after it was completed"
+        curves = {
+            name: (np.asarray(steps, float), np.asarray(values, float))
+            for name, (steps, values) in record.curves().items()
+        }
+        result = record.result()
+        for name, value in result["metrics"].items():
+            if name not in curves:  # measured once, at the end
+                last = np.asarray([result["last_step"]], float)
+                curves[name] = (last, np.asarray([math.nan if value is None else value], float))
+        return curves
+
+
+def is_edited(run: PlannedRun) -> bool:
+    """Whether a complete record is not as the run left it, or is that of another run."""
+    record = run.record
+    if record.status is not Status.COMPLETE:
+        return False
+    return not record.is_intact() or record.result().get("identity") != run.identity
+
+
+def final_metrics(reading: Reading, run: PlannedRun) -> dict[str, float]:
+    """The last value of every metric of a run, parts (``name/...``) left out."""
+    curves = reading.curves(run.arm, run.seed)
+    return {name: float(values[-1]) for name, (_, values) in curves.items() if "/" not in name and len(values)}
+
+
+def manifests(runs: Sequence[PlannedRun]) -> list[dict[str, Any]]:
+    """What each run says of itself."""
+    return [run.record.manifest() for run in runs]

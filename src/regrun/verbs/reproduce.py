@@ -1,0 +1,202 @@
+"""``regrun reproduce``: all arms × seeds of an experiment, then the verdicts and the report."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+
+from regrun.claims import Judgement, Verdict
+from regrun.claims.verdict import FEWEST_SEEDS
+from regrun.console import OUT, complain
+from regrun.environment import available_cores
+from regrun.errors import UserError
+from regrun.ledger import last_file, ledger_file, seconds_per_arm, write_entry
+from regrun.record import Status
+from regrun.report.terminal import summary_line, verdict_table
+from regrun.reproduction.entry import Entry
+from regrun.reproduction.experiment import Experiment, load_experiment
+from regrun.reproduction.judging import judge_experiment, make_entry, undecided
+from regrun.reproduction.plan import PlannedRun, choose_arms
+from regrun.reproduction.progress import duration, progress_of, seconds_left, seconds_per_run
+from regrun.reproduction.reading import Reading
+
+EPILOG = """exit codes: 0 all claims reproduced; 1 a claim not reproduced, or a run failed; 3 a claim inconclusive or
+not run; 2 something you can mend, said in one line; 130 interrupted"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Reproduce; see the module."""
+    options = parser().parse_intermixed_args(words)
+    experiment = load_experiment(options.name, options.scale, options.overrides, options.config_dir)
+    seeds = options.seeds or int(experiment.config["seeds"])
+    wanted = options.arms.split(",") if options.arms else None
+    chosen = [arm.name for arm in choose_arms(wanted, experiment.arms)]
+    schedule = looks(seeds, options.until_decided)
+    if options.record:
+        check_recordable(experiment, seeds, wanted)
+    experiment.check_metrics(experiment.runs(seeds))
+    if options.dry_run:
+        announce(experiment, experiment.runs(seeds), chosen, show_all=True)
+        return 0
+
+    failed = False
+    decided = dict.fromkeys((claim.name for claim in experiment.claims), 0)
+    judgements: list[Judgement] = []
+    for count in schedule:
+        runs = experiment.runs(count)
+        code = run_missing(experiment, runs, chosen, count)
+        if code == 130:
+            return code
+        failed = failed or code != 0
+        open_names = [c.name for c in undecided(judgements)] if judgements else list(decided)
+        decided |= dict.fromkeys(open_names, count)
+        reading = Reading(runs)
+        judgements = judge_experiment(experiment, reading, decided, len(schedule))
+        chosen = [arm for arm in chosen if any(arm in claim.arms for claim in undecided(judgements))]
+        if not chosen:
+            break
+        if count != schedule[-1]:
+            OUT.print(f"{len(undecided(judgements))} claims are undecided with {count} seeds; more seeds for them")
+    for run_ in reading.edited():
+        complain(f"{run_.directory} was changed after it was completed; remove it to run it again")
+    entry = make_entry(experiment, reading, judgements, len(schedule))
+    publish(experiment, reading, entry, options.record)
+    return exit_code(entry, failed)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    result = argparse.ArgumentParser(
+        "regrun reproduce",
+        description="Run what is missing of all arms × seeds of an experiment, then judge its claims.",
+        epilog=EPILOG,
+    )
+    result.add_argument("name", help="the experiment (regrun list experiment)")
+    result.add_argument("overrides", nargs="*", help="Hydra overrides for all arms, such as trainer=gpu")
+    result.add_argument("--arms", help="run only these, comma-separated; a family's name is all its members")
+    result.add_argument("--seeds", type=positive, help="how many, from 0 (default: the experiment's)")
+    result.add_argument("--scale", default="small", choices=("smoke", "small", "paper"))
+    result.add_argument("--dry-run", action="store_true", help="say what would run, and what it would cost")
+    result.add_argument("--record", action="store_true", help="write the ledger's entry: outputs/ledger/<name>.json")
+    result.add_argument(
+        "--until-decided",
+        type=positive,
+        metavar="MAX",
+        help="double the seeds of what is inconclusive, up to MAX, at levels corrected for the looks",
+    )
+    result.add_argument("--config-dir", "-cd", help="your own configs")
+    return result
+
+
+def positive(text: str) -> int:
+    """A positive integer."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("expected at least 1")
+    return value
+
+
+def looks(seeds: int, most: int | None) -> list[int]:
+    """The numbers of seeds at which the claims are judged: doubling, up to the most."""
+    if most is None:
+        return [seeds]
+    if most < seeds:
+        raise UserError(f"--until-decided {most} is less than the {seeds} seeds to begin with")
+    counts = [seeds]
+    while counts[-1] < most:
+        counts.append(min(2 * counts[-1], most))
+    return counts
+
+
+def check_recordable(experiment: Experiment, seeds: int, wanted: Sequence[str] | None) -> None:
+    """Raise ``UserError`` unless the reproduction is one for the ledger: the whole experiment as it stands."""
+    if experiment.scale == "smoke":
+        raise UserError("--record: a smoke run yields no verdict")
+    if experiment.changes:
+        raise UserError(
+            f"--record: the ledger is for the experiment as it stands, not with {' '.join(experiment.changes)}"
+        )
+    if wanted is not None:
+        raise UserError("--record: the ledger is for all arms")
+    if seeds < FEWEST_SEEDS:
+        raise UserError(f"--record: a verdict needs at least {FEWEST_SEEDS} seeds, not {seeds}")
+
+
+def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequence[str], seeds: int) -> int:
+    """Run what is missing through Hydra's launcher; returns the exit code."""
+    missing = announce(experiment, runs, arms)
+    if not missing:
+        return 0
+    from regrun.cli import run_hydra
+
+    words = ["-m", *(["--config-dir", experiment.config_dir] if experiment.config_dir else []), *experiment.base]
+    if not any(word.startswith("hydra/launcher=") for word in experiment.overrides):
+        # One thread each, whatever the machine: a run's bits must not depend on how many run beside it.
+        words += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={min(available_cores(), missing)}"]
+        if not any(word.startswith("trainer.threads=") for word in experiment.overrides):
+            words.append("trainer.threads=1")
+    names = ",".join(f"'{arm}'" for arm in arms)
+    return run_hydra([*words, "hydra/sweeper=arms", f"hydra.sweeper.arms=[{names}]", f"hydra.sweeper.seeds={seeds}"])
+
+
+def announce(
+    experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequence[str], show_all: bool = False
+) -> int:
+    """Say what there is to run and what it is likely to cost; returns how many runs are missing."""
+    asked = [run for run in runs if run.arm in arms]
+    progress = {run: progress_of(run.record) for run in runs}
+    missing = {run.directory: run for run in asked if progress[run].status is not Status.COMPLETE}
+    earlier = seconds_per_arm(experiment.outputs, experiment.name, experiment.scale)
+    per_run = seconds_per_run(runs, progress, earlier)
+    cores = available_cores()
+    left = seconds_left(list(missing.values()), progress, per_run, cores)
+    cost = "" if not missing else ", of unknown cost" if left is None else f", about {duration(left)} on {cores} cores"
+    seeds = len({run.seed for run in runs})
+    OUT.print(
+        Text.assemble(
+            (f"{experiment.name} · {experiment.scale}", "bold"),
+            f"  {len(arms)} arms × {seeds} seeds, {len(missing)} runs to do{cost}",
+        ),
+        soft_wrap=True,
+    )
+    for run in missing.values() if show_all else []:
+        seconds = per_run.get(run.arm)
+        words = f"  {run.arm} seed {run.seed}  {progress[run].status.value}"
+        words += f" at {progress[run].fraction:.0%}" if progress[run].step > 0 else ""
+        OUT.print(Text(words + (f"  about {duration(seconds)}" if seconds else "")), soft_wrap=True)
+    return len(missing)
+
+
+def publish(experiment: Experiment, reading: Reading, entry: Entry, record: bool) -> None:
+    """Print the verdicts, write the report and the entry, and tell the loggers."""
+    from regrun.report.page import write_report
+
+    OUT.print(verdict_table(entry))
+    files = write_report(experiment, reading, entry)
+    write_entry(entry, last_file(experiment.outputs, experiment.name, experiment.scale, experiment.variant))
+    tell_loggers(experiment, entry, files)
+    OUT.print(summary_line(entry))
+    OUT.print(Text(f"report  {files.page}"), soft_wrap=True)
+    if record:
+        target = ledger_file(experiment.outputs, experiment.name, experiment.scale)
+        write_entry(entry, target)
+        files.copy_headline(target.with_suffix(".svg"))
+        OUT.print(Text(f"ledger  {target}"), soft_wrap=True)
+
+
+def tell_loggers(experiment: Experiment, entry: Entry, files: object) -> None:
+    """Hand the verdicts to the loggers that keep them."""
+    nodes: Mapping[str, object] = experiment.config["logger"] or {}
+    if not nodes or experiment.scale == "smoke":
+        return
+
+
+def exit_code(entry: Entry, failed: bool) -> int:
+    """Of the command; see its help."""
+    if failed or entry.count(Verdict.NOT_REPRODUCED):
+        return 1
+    if entry.scale == "smoke":
+        return 0
+    return 3 if entry.count(Verdict.INCONCLUSIVE) + entry.count(Verdict.NOT_RUN) else 0
