@@ -6,10 +6,12 @@ INSTALLED := .venv/.installed
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help setup demo test check format bench pins clean
+EXPERIMENTS := $(filter-out custom,$(basename $(notdir $(wildcard conf/experiment/*.yaml))))
+
+.PHONY: help setup demo test check format bench reproduce-all report ledger pins clean
 
 help:           ## this list
-	@grep -E '^[a-z-]+: *.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z%-]+: *.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(INSTALLED)  ## .venv with regrun and every pinned package
 
@@ -20,6 +22,22 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: setup     ## the first experiment: StableMax groks without regularization (half a minute once installed)
 	$(BIN)/regrun experiment=grokking regularizer=stablemax
+
+reproduce-%: setup  ## an experiment's arms × seeds, its verdicts and its report, such as reproduce-grokking
+	$(BIN)/regrun reproduce $*
+
+# What fails or is not reproduced does not stop the rest; the target says so at the end.
+reproduce-all: setup  ## every experiment; again: only what is missing
+	@undecided=; for name in $(EXPERIMENTS); do \
+	    $(BIN)/regrun reproduce $$name || { [ $$? -eq 130 ] && exit 130; undecided="$$undecided $$name"; }; \
+	done; $(BIN)/regrun report; \
+	[ -z "$$undecided" ] || { echo "not all reproduced:$$undecided"; exit 1; }
+
+report: setup   ## every verdict so far, at the terminal and in outputs/index.html
+	$(BIN)/regrun report
+
+ledger: setup   ## REPRODUCTIONS.md and the README's table, from outputs/ledger
+	$(BIN)/python scripts/write_ledger.py
 
 test: check     ## ruff, mypy and all tests
 	$(BIN)/python -m pytest -n auto

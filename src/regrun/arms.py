@@ -64,7 +64,9 @@ def _family_values(name: str, node: Mapping[str, Any]) -> list[Any]:
             raise UserError(f"arms.{name}: unknown key {key!r}{nearest(str(key), ['values', 'overrides'])}")
     values = node.get("values")
     if not isinstance(values, list) or len(set(map(str, values))) < max(2, len(values)):
-        raise UserError(f"arms.{name}.values: expected a list of at least two different values, got {values!r}")
+        raise UserError(
+            f"arms.{name}.values: expected a list of at least two different values, got {values!r}"
+        )
     if not any(PLACEHOLDER in word for word in _overrides(f"{name}.overrides", node.get("overrides"))):
         raise UserError(f"arms.{name}.overrides: {PLACEHOLDER} must stand where the value goes")
     return values

@@ -73,7 +73,8 @@ def dispatch(words: list[str]) -> int:
         from regrun.errors import nearest
 
         raise UserError(
-            f"unknown command {verb!r}{nearest(verb, [*VERBS, 'experiment='])}; a verb ({', '.join(VERBS)}) or "
+            f"unknown command {verb!r}{nearest(verb, [*VERBS, 'experiment='])}; "
+            f"a verb ({', '.join(VERBS)}) or "
             "overrides such as experiment=grokking"
         )
     return run_hydra(words)

@@ -7,8 +7,8 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -337,9 +337,9 @@ class atomic_writer:  # noqa: N801
         self.target = target
 
     def __enter__(self) -> IO[str]:
-        handle, name = tempfile.mkstemp(dir=self.target.parent, prefix=f".{self.target.name}.")
-        self.partial = Path(name)
-        self.stream = os.fdopen(handle, "w", newline="", encoding="utf-8")
+        # Not tempfile's, whose files are for their owner's eyes only, whatever the umask says.
+        self.partial = self.target.with_name(f".{self.target.name}.{os.getpid()}-{secrets.token_hex(4)}")
+        self.stream = self.partial.open("x", newline="", encoding="utf-8")
         return self.stream
 
     def __exit__(self, kind: object, *exception: object) -> None:

@@ -248,8 +248,26 @@ def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:
     Raises:
         UserError: if a target is not trusted or a parameter is wrong.
     """
+    built = instantiate_trusted({"procedure": config["procedure"], "logger": config["logger"] or {}})
+    return built["procedure"], list(built["logger"].values())
+
+
+def build_loggers(config: Mapping[str, Any]) -> list[Logger]:
+    """Construct the loggers alone.
+
+    Raises:
+        UserError: if a target is not trusted or a parameter is wrong.
+    """
+    return list(instantiate_trusted({"logger": config["logger"] or {}})["logger"].values())
+
+
+def instantiate_trusted(nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """Construct every object that a part of a config names.
+
+    Raises:
+        UserError: if a target is not trusted or a parameter is wrong.
+    """
     make_importable()
-    nodes = {"procedure": config["procedure"], "logger": config["logger"] or {}}
     check_targets(nodes)
     check_parameters(nodes)
 
@@ -261,8 +279,12 @@ def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:
     whitelist = getattr(hydra.utils, "execution_whitelist", nullcontext)
     try:
         with whitelist(tuple(f"{package}.*" for package in trusted_packages())):
-            procedure = instantiate(nodes["procedure"], _convert_="all")
-            return procedure, [instantiate(node, _convert_="all") for node in nodes["logger"].values()]
+            return {
+                key: instantiate(node, _convert_="all")
+                if "_target_" in node
+                else {name: instantiate(part, _convert_="all") for name, part in node.items()}
+                for key, node in nodes.items()
+            }
     except (InstantiationException, ValueError) as error:  # the second from Hydra 1.4 on, with notes
         cause: BaseException = error
         while cause.__cause__ is not None:

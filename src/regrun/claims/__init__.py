@@ -5,4 +5,15 @@ from regrun.claims.config import Claim, read_claims
 from regrun.claims.expressions import Reduction
 from regrun.claims.verdict import Judgement, NotRunError, Part, Results, Verdict, judge
 
-__all__ = ["Bounds", "Claim", "Judgement", "NotRunError", "Part", "Reduction", "Results", "Verdict", "judge", "read_claims"]
+__all__ = [
+    "Bounds",
+    "Claim",
+    "Judgement",
+    "NotRunError",
+    "Part",
+    "Reduction",
+    "Results",
+    "Verdict",
+    "judge",
+    "read_claims",
+]

@@ -21,6 +21,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from regrun.arms import Arm
@@ -263,15 +264,10 @@ class Parser:
         if name in RANKS:
             return Numbers((RankCorrelation(name, value.positions, value.items),), (0.0,))
         order = sorted(range(len(value.items)), key=lambda k: value.positions[k])
-        steps = [
-            compare(value.items[b], MONOTONE[name], value.items[a])
-            for a, b in zip(order, order[1:], strict=False)
-        ]
+        steps = [compare(value.items[b], MONOTONE[name], value.items[a]) for a, b in pairwise(order)]
         return Truths((Quantified("all", tuple(steps)),))
 
-    def several(
-        self, items: tuple[Expression, ...], name: str, whole: ast.expr
-    ) -> tuple[Expression, ...]:
+    def several(self, items: tuple[Expression, ...], name: str, whole: ast.expr) -> tuple[Expression, ...]:
         """The items, if they are more than one."""
         if len(items) < 2:
             raise ClaimError(f"{ast.unparse(whole)!r}: {name} needs several arms, this names one")
@@ -285,9 +281,7 @@ class Parser:
             raise ClaimError(f"{name} takes {wanted} numbers after the curve, not {len(arguments)}")
         if len(arguments) == 2 and not arguments[0] < arguments[1]:
             raise ClaimError(f"{name}: from must be before to, got {arguments[0]:g} and {arguments[1]:g}")
-        return Numbers(
-            tuple(Reduction(name, curve, arguments) for curve in curves.items), curves.positions
-        )
+        return Numbers(tuple(Reduction(name, curve, arguments) for curve in curves.items), curves.positions)
 
     # ----------------------------------------------------------- statements
 

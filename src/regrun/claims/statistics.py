@@ -37,7 +37,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
         return lambda level: (float(x[0]), float(x[0]))
     if n < FEWEST_FOR_BOOTSTRAP:
         error = float(x.std(ddof=1) / math.sqrt(n))
-        return lambda level: tuple(stats.t.interval(level, n - 1, mean, error))  # type: ignore[return-value]
+        return lambda level: tuple(stats.t.interval(level, n - 1, mean, error))
     return _bca_interval(x)
 
 

@@ -115,9 +115,7 @@ def judge_one(claim: Claim, results: Results, seeds: int, looks: int) -> Judgeme
     if seeds < FEWEST_SEEDS:
         return Judgement(claim, Verdict.NOT_RUN, f"a verdict needs at least {FEWEST_SEEDS} seeds", seeds)
     try:
-        table = {
-            leaf: [results(leaf, seed) for seed in range(seeds)] for leaf in claim.measured
-        }
+        table = {leaf: [results(leaf, seed) for seed in range(seeds)] for leaf in claim.measured}
     except NotRunError as error:
         return Judgement(claim, Verdict.NOT_RUN, str(error), seeds)
     for leaf, values in table.items():
@@ -284,6 +282,9 @@ def explain(judgement: Judgement) -> str:
             Verdict.NOT_REPRODUCED: f"not every seed is {part.region}",
         }.get(judgement.verdict, f"not every seed is known to be {part.region}")
         return f"{worst}: from {figure(part.interval[0])} to {figure(part.interval[1])}{several}"
+    never = sum(not value.is_exact for value in part.values)
+    several += f"; in {never} of {judgement.seeds} seeds an arm never gets there" if never else ""
+    several += "; all seeds gave the same figure" if len(set(part.values)) == 1 and not never else ""
     where = {
         Verdict.REPRODUCED: f"the whole interval is {part.region}",
         Verdict.NOT_REPRODUCED: f"no part of the interval is {part.region}",

@@ -33,6 +33,29 @@ class RunInfo:
     history: Sequence[tuple[int, Mapping[str, float]]] = ()
 
 
+@dataclass(frozen=True)
+class Publication:
+    """What a logger is told about a judged reproduction.
+
+    Attributes:
+        experiment: its name.
+        scale: its scale.
+        directory: where a logger's own files belong.
+        table: the verdicts: column names, then a row for each claim.
+        summary: how many claims have each verdict.
+        pictures: figures by name.
+        files: the report and the entry.
+    """
+
+    experiment: str
+    scale: str
+    directory: Path
+    table: Sequence[Sequence[Any]]
+    summary: Mapping[str, int]
+    pictures: Mapping[str, Path]
+    files: Sequence[Path]
+
+
 class Logger(Protocol):
     """Receives what a run measures."""
 
@@ -44,3 +67,10 @@ class Logger(Protocol):
 
     def finish(self, status: str, summary: Mapping[str, float]) -> None:
         """Close: ``status`` is the record's, ``summary`` the final metrics, empty if there are none."""
+
+    def publish(self, publication: Publication) -> None:
+        """Keep the verdicts on an experiment.
+
+        Raises:
+            UserError: if they cannot be sent.
+        """

@@ -6,11 +6,12 @@ import netrc
 import os
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from regrun.errors import UserError, one_line
-from regrun.loggers.base import RunInfo
+from regrun.loggers.base import Publication, RunInfo
 
 MODES = ("auto", "online", "offline")
 
@@ -38,37 +39,44 @@ class WandbLogger:
 
     def start(self, run: RunInfo) -> str | None:
         """Open the W&B run; see the class."""
-        import wandb
-
         mode = choose_mode() if self.mode == "auto" else self.mode
         if mode == "offline":
             # A resumed run's history is logged anew, so that one offline file holds all of it.
             shutil.rmtree(run.directory / "wandb", ignore_errors=True)
+        self.run = self._open(
+            mode,
+            run.directory,
+            id=run.identity,
+            name=f"{run.experiment}/{run.arm}/seed{run.seed}",
+            group=run.experiment,
+            tags=[run.arm[:64], run.scale],
+            config=dict(run.config),
+        )
+        if mode == "offline":
+            for step, metrics in run.history:
+                self.run.log(dict(metrics), step=step)
+            return None
+        return str(self.run.url)
+
+    def _open(self, mode: str, directory: Path, **identity: Any) -> Any:
+        import wandb
+
         try:
             wandb.setup(wandb.Settings(silent=True))  # or it announces where it found the key
-            self.run = wandb.init(
-                dir=run.directory,
+            return wandb.init(
+                dir=directory,
                 mode="online" if mode == "online" else "offline",
                 project=self.project,
                 entity=self.entity,
-                id=run.identity,
                 resume="allow" if mode == "online" else None,
-                name=f"{run.experiment}/{run.arm}/seed{run.seed}",
-                group=run.experiment,
-                tags=[run.arm[:64], run.scale],
-                config=dict(run.config),
                 settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
+                **identity,
             )
         except wandb.Error as error:
             raise UserError(
                 f"W&B did not start ({one_line(error)}); logger.wandb.mode=offline and logger=csv need no "
                 "network"
             ) from error
-        if mode == "offline":
-            for step, metrics in run.history:
-                self.run.log(dict(metrics), step=step)
-            return None
-        return str(self.run.url)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Metrics at a step."""
@@ -81,6 +89,38 @@ class WandbLogger:
         self.run.summary.update({**summary, "status": status})
         self.run.finish(exit_code=0 if status == "complete" else 1)
         self.run = None
+
+    def publish(self, publication: Publication) -> None:
+        """Log the verdict table, the figures, and the report and its entry as an artifact.
+
+        They form one run in the experiment's group, beside its arms. The artifact is
+        ``<experiment>-verdicts``, its newest version at a scale is ``<experiment>-verdicts:<scale>``.
+        """
+        import wandb
+
+        mode = choose_mode() if self.mode == "auto" else self.mode
+        if mode == "offline":
+            shutil.rmtree(publication.directory / "wandb", ignore_errors=True)
+        name = f"{publication.experiment}-verdicts"
+        run = self._open(
+            mode,
+            publication.directory,
+            id=f"{name}-{publication.scale}",
+            name=f"{publication.experiment}/verdicts",
+            group=publication.experiment,
+            job_type="verdicts",
+            tags=["verdicts", publication.scale],
+        )
+        columns, *rows = publication.table
+        table = wandb.Table(columns=list(columns), data=[list(row) for row in rows])
+        pictures = {key: wandb.Image(str(picture)) for key, picture in publication.pictures.items()}
+        run.log({"verdicts": table, **pictures})
+        run.summary.update(dict(publication.summary))
+        artifact = wandb.Artifact(name, type="verdicts", metadata=dict(publication.summary))
+        for file in publication.files:
+            artifact.add_file(str(file))
+        run.log_artifact(artifact, aliases=["latest", publication.scale])
+        run.finish()
 
 
 def choose_mode() -> str:

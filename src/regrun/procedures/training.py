@@ -118,4 +118,3 @@ class SupervisedTraining:
             if self.steps % self.eval_every:
                 trainer.validate(task, verbose=False)
         return dict(final)
-

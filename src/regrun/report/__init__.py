@@ -1,1 +1,1 @@
-"""Reports: the terminal's, the page that opens from disk, the index, and the documents made from the ledger."""
+"""Reports: the terminal's, the page, the index over all, and the documents made from the ledger."""

@@ -1,5 +1,171 @@
+"""The report of one experiment: one file that opens from disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-class F:
-    page=Path("x")
-    def copy_headline(self,t): pass
-def write_report(e,r,n): return F()
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from regrun.claims import Bounds, Verdict
+from regrun.claims.verdict import estimate_text, figure
+from regrun.ledger import entry_name
+from regrun.record import write_atomically
+from regrun.report.figures import INK, VERDICT_COLORS, Figure, axis_range, make_figures
+from regrun.report.terminal import p_text
+from regrun.reproduction.entry import Comparison, Entry
+from regrun.reproduction.experiment import Experiment
+from regrun.reproduction.progress import duration
+from regrun.reproduction.reading import Reading
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        page: the HTML file.
+        figures: what it shows.
+        pictures: where each figure was saved as PNG, by name; its SVG lies beside it.
+    """
+
+    page: Path
+    figures: tuple[Figure, ...]
+    pictures: dict[str, Path]
+
+    def save_headline(self, target: Path) -> None:
+        """Write the first figure as an SVG that is readable on any background."""
+        if self.figures:
+            write_atomically(target, on_white(self.figures[0].svg))
+
+
+def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Report:
+    """Draw the figures and write the page.
+
+    Args:
+        experiment: what was reproduced.
+        reading: its runs.
+        entry: the verdicts.
+    """
+    metrics = list(dict.fromkeys(leaf.curve.metric for claim in experiment.claims for leaf in claim.measured))
+    log_x = bool(experiment.config["report"]["log_x"])
+    figures = make_figures(entry, experiment.arms, reading, metrics, log_x)
+    folder = experiment.outputs / experiment.name
+    suffix = entry_name("report", experiment.scale, experiment.variant)
+    pictures = folder / suffix.replace("report", "figures", 1)
+    pictures.mkdir(parents=True, exist_ok=True)
+    for drawn in figures:
+        write_atomically(pictures / f"{drawn.name}.svg", on_white(drawn.svg))
+        (pictures / f"{drawn.name}.png").write_bytes(drawn.png)
+    page = folder / f"{suffix}.html"
+    write_atomically(page, render_page(entry, figures, metrics, command_of(experiment)))
+    return Report(page, tuple(figures), {drawn.name: pictures / f"{drawn.name}.png" for drawn in figures})
+
+
+def command_of(experiment: Experiment) -> str:
+    """What one types to have it all again."""
+    import shlex
+
+    scale = [] if experiment.scale == "small" else ["--scale", experiment.scale]
+    folder = ["--config-dir", experiment.config_dir] if experiment.config_dir else []
+    return shlex.join(["regrun", "reproduce", experiment.name, *scale, *folder, *experiment.changes])
+
+
+def render_page(entry: Entry, figures: list[Figure], metrics: list[str], command: str) -> str:
+    """The page as text."""
+    shown = [name for name in metrics if any(name in arm.final for arm in entry.arms.values())]
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            entry=entry,
+            figures=[(drawn, in_page(drawn.svg)) for drawn in figures],
+            metrics=shown,
+            command=command,
+            paper_figures=paper_figures,
+            title=entry.paper.get("title", entry.experiment),
+        )
+    )
+
+
+@cache
+def environment() -> Environment:
+    """The templates, and what they may call."""
+    result = Environment(
+        loader=PackageLoader("regrun.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    result.globals |= {
+        "Verdict": Verdict,
+        "verdicts": list(Verdict),
+        "colors": {verdict.value: color for verdict, color in VERDICT_COLORS.items()},
+        "marks": dict(zip([verdict.value for verdict in Verdict], "✓✗~·", strict=True)),
+        "interval_svg": interval_svg,
+    }
+    result.filters |= {
+        "figure": figure,
+        "duration": duration,
+        "p_text": p_text,
+        "estimate": lambda pair: estimate_text(Bounds(*pair)),
+        "mean": lambda values: sum(values) / len(values),
+    }
+    return result
+
+
+def paper_figures(paper: Mapping[str, Any]) -> str:
+    """The paper's own figures, and where they stand, in one line."""
+    figures = ", ".join(f"{name} {value}" for name, value in paper.items() if name != "where")
+    where = str(paper.get("where", ""))
+    return f"{figures} ({where})" if figures and where else figures or where
+
+
+def interval_svg(comparison: Comparison) -> Markup:
+    """A comparison as a small drawing: the wanted region, the margin, the interval and each seed."""
+    low, high = axis_range(comparison)
+
+    def x(value: float) -> str:
+        return f"{2 + 196 * (min(max(value, low), high) - low) / (high - low):.1f}"
+
+    color = VERDICT_COLORS[comparison.verdict]
+    left, right = (x(end) for end in comparison.ends)
+    a, b = (x(end) for end in comparison.interval)
+    middle = sum(comparison.estimate) / 2
+    marks = [
+        f'<rect x="{left}" y="2" width="{float(right) - float(left):.1f}" height="22" class="wanted"/>',
+        *(
+            f'<line x1="{x(end)}" x2="{x(end)}" y1="1" y2="25" class="margin"/>'
+            for end in comparison.ends
+            if low < end < high
+        ),
+        *(
+            f'<line x1="{x(sum(pair) / 2)}" x2="{x(sum(pair) / 2)}" y1="18" y2="23" class="seed"/>'
+            for pair in comparison.values
+            if low <= sum(pair) / 2 <= high
+        ),
+        f'<line x1="{a}" x2="{b}" y1="12" y2="12" stroke="{color}" stroke-width="4"/>',
+        f'<circle cx="{x(middle)}" cy="12" r="4.5" fill="{color}"/>' if low <= middle <= high else "",
+    ]
+    label = f"{estimate_text(Bounds(*comparison.estimate))}, wanted {comparison.wanted}"
+    head = f'<svg class="interval" viewBox="0 0 200 26" role="img" aria-label="{Markup.escape(label)}">'
+    return Markup(head + "".join(marks) + "</svg>")
+
+
+def in_page(svg: str) -> Markup:
+    """A figure for the page: its ink is the page's, and its ids are its own."""
+    body = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    tag, rest = body[: (end := body.index(">"))], body[end:]
+    return Markup(re.sub(r' (width|height)="[^"]*"', "", tag) + rest)  # the page decides on the size
+
+
+def on_white(svg: str) -> str:
+    """A figure for a file: on white, whatever it is shown on."""
+    start = svg.index(">", svg.index("<svg")) + 1
+    return f'{svg[:start]}\n <rect width="100%" height="100%" fill="white"/>{svg[start:]}'

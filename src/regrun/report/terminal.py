@@ -105,9 +105,10 @@ def summary_line(entry: Entry) -> Text:
 
 def overview(entries: Sequence[Entry]) -> Table:
     """One line for each experiment."""
-    table = Table(box=None, header_style="dim", padding=(0, 2))
-    for name in ("experiment", "scale", "seeds", *(verdict.value for verdict in Verdict), "judged"):
-        table.add_column(name, justify="left" if name in ("experiment", "scale") else "right")
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("experiment", overflow="fold")
+    for name in ("scale", "seeds", *(f"{mark} {verdict.value}" for verdict, (mark, _) in MARKS.items())):
+        table.add_column(name, justify="left" if name == "scale" else "right")
     for entry in entries:
         counts = [entry.count(verdict) for verdict in Verdict]
         table.add_row(
@@ -118,6 +119,5 @@ def overview(entries: Sequence[Entry]) -> Table:
                 Text(str(count) if count else "–", style=MARKS[verdict][1] if count else "dim")
                 for verdict, count in zip(Verdict, counts, strict=True)
             ),
-            entry.judged,
         )
     return table

@@ -94,7 +94,9 @@ class Board:
         for run in self.runs:
             now = self.progress[run]
             if now.status is Status.COMPLETE and before[run].status is not Status.COMPLETE:
-                line = Text.assemble(MARKS[now.status], f" {run.arm} seed {run.seed}  {duration(now.seconds)}")
+                line = Text.assemble(
+                    MARKS[now.status], f" {run.arm} seed {run.seed}  {duration(now.seconds)}"
+                )
                 line.append(f"  ({self.summary()})", style="dim")
                 OUT.print(line, soft_wrap=True)
 

@@ -11,8 +11,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from regrun.claims import Bounds, Claim, Judgement, NotRunError, Part, Reduction, Results, Verdict
 
-SCHEMA = 1
-
 
 def _read_number(value: Any) -> Any:
     return math.nan if value is None else float(value) if value in ("inf", "-inf") else value
@@ -89,7 +87,7 @@ class Entry(Model):
     from ``arms`` and from the claims' lines alone.
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     experiment: str
     scale: str
     overrides: list[str]
@@ -172,9 +170,7 @@ def _comparison(part: Part) -> Comparison:
     )
 
 
-def measured_table(
-    claims: list[Claim], results: Results, seeds: Mapping[str, int]
-) -> dict[str, list[Pair]]:
+def measured_table(claims: list[Claim], results: Results, seeds: Mapping[str, int]) -> dict[str, list[Pair]]:
     """All that the claims need, as far as it was measured.
 
     Args:

@@ -112,9 +112,7 @@ class Experiment:
         check_measured(self.claims, known)
 
 
-def load_experiment(
-    name: str, scale: str, overrides: Sequence[str], config_dir: str | None
-) -> Experiment:
+def load_experiment(name: str, scale: str, overrides: Sequence[str], config_dir: str | None) -> Experiment:
     """Read an experiment, and check all of it that can be checked without building anything.
 
     Raises:
@@ -133,7 +131,9 @@ def load_experiment(
     if not arms:
         raise UserError(f"the experiment {name} has no arms, so there is nothing to reproduce")
     check_effect(overrides, arms)
-    return Experiment(name, scale, tuple(overrides), config_dir, config, arms, read_claims(config["claims"], arms))
+    return Experiment(
+        name, scale, tuple(overrides), config_dir, config, arms, read_claims(config["claims"], arms)
+    )
 
 
 def check_effect(overrides: Sequence[str], arms: Mapping[str, Arm]) -> None:

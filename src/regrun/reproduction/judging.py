@@ -10,6 +10,7 @@ from typing import Any
 from regrun.arms import Arm
 from regrun.claims import Claim, Judgement, Verdict, judge, read_claims
 from regrun.ledger import code_fingerprint
+from regrun.record import Status
 from regrun.reproduction.entry import ArmEntry, ClaimEntry, Cost, Entry, claim_entry, measured_table
 from regrun.reproduction.experiment import Experiment
 from regrun.reproduction.plan import PlannedRun
@@ -135,3 +136,19 @@ def _arm(name: str, overrides: Sequence[str]) -> Arm:
 def undecided(judgements: Sequence[Judgement]) -> list[Claim]:
     """The claims that more seeds might decide."""
     return [judgement.claim for judgement in judgements if judgement.verdict is Verdict.INCONCLUSIVE]
+
+
+def complete_seeds(experiment: Experiment) -> int:
+    """How many seeds, from 0, are complete for every arm; at least the experiment's own number."""
+    count = int(experiment.config["seeds"])
+    while True:
+        following = experiment.runs(2 * count)
+        complete = [
+            seed
+            for seed in range(2 * count)
+            if all(run.record.status is Status.COMPLETE for run in following if run.seed == seed)
+        ]
+        if len(complete) < 2 * count:
+            whole = next(k for k in range(2 * count) if k not in complete)
+            return max(count, whole)
+        count *= 2

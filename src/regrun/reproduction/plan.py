@@ -60,7 +60,9 @@ class PlannedArm:
 
     def identity(self, seed: int) -> str:
         """The fingerprint of the run with a seed."""
-        return fingerprint(with_seed(self.composed, seed) if self.follows_seed else {**self.config, "seed": seed})
+        return fingerprint(
+            with_seed(self.composed, seed) if self.follows_seed else {**self.config, "seed": seed}
+        )
 
 
 def with_seed(composed: DictConfig, seed: int) -> dict[str, Any]:
@@ -127,4 +129,3 @@ def choose_arms(wanted: Sequence[str] | None, arms: Mapping[str, Arm]) -> list[A
             known = [*arms, *(family for family in families if family)]
             raise UserError(f"unknown arm {name!r}{nearest(name, known)} (known: {', '.join(arms)})")
     return [arm for arm in arms.values() if arm.name in wanted or arm.family in wanted]
-

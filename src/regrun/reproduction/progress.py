@@ -47,7 +47,11 @@ def progress_of(record: Record) -> Progress:
     if status is Status.COMPLETE and not record.result_file.exists():
         status = Status.RUNNING  # about to be complete, or killed just then
     return Progress(
-        status, record.last_step(), int(manifest["steps"]), float(manifest["wall_seconds"]), int(manifest["pid"])
+        status,
+        record.last_step(),
+        int(manifest["steps"]),
+        float(manifest["wall_seconds"]),
+        int(manifest["pid"]),
     )
 
 

@@ -101,7 +101,9 @@ def is_edited(run: PlannedRun) -> bool:
 def final_metrics(reading: Reading, run: PlannedRun) -> dict[str, float]:
     """The last value of every metric of a run, parts (``name/...``) left out."""
     curves = reading.curves(run.arm, run.seed)
-    return {name: float(values[-1]) for name, (_, values) in curves.items() if "/" not in name and len(values)}
+    return {
+        name: float(values[-1]) for name, (_, values) in curves.items() if "/" not in name and len(values)
+    }
 
 
 def manifests(runs: Sequence[PlannedRun]) -> list[dict[str, Any]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from regrun.claims import Judgement, Verdict
-from regrun.claims.verdict import FEWEST_SEEDS
+from regrun.claims import Bounds, Judgement, Verdict
+from regrun.claims.verdict import FEWEST_SEEDS, estimate_text, figure
 from regrun.console import OUT, complain
 from regrun.environment import available_cores
 from regrun.errors import UserError
@@ -22,8 +23,11 @@ from regrun.reproduction.plan import PlannedRun, choose_arms
 from regrun.reproduction.progress import duration, progress_of, seconds_left, seconds_per_run
 from regrun.reproduction.reading import Reading
 
-EPILOG = """exit codes: 0 all claims reproduced; 1 a claim not reproduced, or a run failed; 3 a claim inconclusive or
-not run; 2 something you can mend, said in one line; 130 interrupted"""
+if TYPE_CHECKING:
+    from regrun.report.page import Report
+
+EPILOG = """exit codes: 0 all claims reproduced; 1 a claim not reproduced, or a run failed; 3 a claim
+inconclusive or not run; 2 something you can mend, said in one line; 130 interrupted"""
 
 
 def run(words: Sequence[str]) -> int:
@@ -58,7 +62,9 @@ def run(words: Sequence[str]) -> int:
         if not chosen:
             break
         if count != schedule[-1]:
-            OUT.print(f"{len(undecided(judgements))} claims are undecided with {count} seeds; more seeds for them")
+            OUT.print(
+                f"{len(undecided(judgements))} claims are undecided with {count} seeds; more seeds for them"
+            )
     for run_ in reading.edited():
         complain(f"{run_.directory} was changed after it was completed; remove it to run it again")
     entry = make_entry(experiment, reading, judgements, len(schedule))
@@ -79,7 +85,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--seeds", type=positive, help="how many, from 0 (default: the experiment's)")
     result.add_argument("--scale", default="small", choices=("smoke", "small", "paper"))
     result.add_argument("--dry-run", action="store_true", help="say what would run, and what it would cost")
-    result.add_argument("--record", action="store_true", help="write the ledger's entry: outputs/ledger/<name>.json")
+    result.add_argument(
+        "--record", action="store_true", help="write the ledger's entry: outputs/ledger/<name>.json"
+    )
     result.add_argument(
         "--until-decided",
         type=positive,
@@ -111,12 +119,13 @@ def looks(seeds: int, most: int | None) -> list[int]:
 
 
 def check_recordable(experiment: Experiment, seeds: int, wanted: Sequence[str] | None) -> None:
-    """Raise ``UserError`` unless the reproduction is one for the ledger: the whole experiment as it stands."""
+    """Raise ``UserError`` unless this is one for the ledger: the whole experiment as it stands."""
     if experiment.scale == "smoke":
         raise UserError("--record: a smoke run yields no verdict")
     if experiment.changes:
         raise UserError(
-            f"--record: the ledger is for the experiment as it stands, not with {' '.join(experiment.changes)}"
+            "--record: the ledger is for the experiment as it stands, not with "
+            + " ".join(experiment.changes)
         )
     if wanted is not None:
         raise UserError("--record: the ledger is for all arms")
@@ -131,14 +140,20 @@ def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequen
         return 0
     from regrun.cli import run_hydra
 
-    words = ["-m", *(["--config-dir", experiment.config_dir] if experiment.config_dir else []), *experiment.base]
+    words = [
+        "-m",
+        *(["--config-dir", experiment.config_dir] if experiment.config_dir else []),
+        *experiment.base,
+    ]
     if not any(word.startswith("hydra/launcher=") for word in experiment.overrides):
         # One thread each, whatever the machine: a run's bits must not depend on how many run beside it.
         words += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={min(available_cores(), missing)}"]
         if not any(word.startswith("trainer.threads=") for word in experiment.overrides):
             words.append("trainer.threads=1")
     names = ",".join(f"'{arm}'" for arm in arms)
-    return run_hydra([*words, "hydra/sweeper=arms", f"hydra.sweeper.arms=[{names}]", f"hydra.sweeper.seeds={seeds}"])
+    return run_hydra(
+        [*words, "hydra/sweeper=arms", f"hydra.sweeper.arms=[{names}]", f"hydra.sweeper.seeds={seeds}"]
+    )
 
 
 def announce(
@@ -152,7 +167,13 @@ def announce(
     per_run = seconds_per_run(runs, progress, earlier)
     cores = available_cores()
     left = seconds_left(list(missing.values()), progress, per_run, cores)
-    cost = "" if not missing else ", of unknown cost" if left is None else f", about {duration(left)} on {cores} cores"
+    cost = (
+        ""
+        if not missing
+        else ", of unknown cost"
+        if left is None
+        else f", about {duration(left)} on {cores} cores"
+    )
     seeds = len({run.seed for run in runs})
     OUT.print(
         Text.assemble(
@@ -174,23 +195,55 @@ def publish(experiment: Experiment, reading: Reading, entry: Entry, record: bool
     from regrun.report.page import write_report
 
     OUT.print(verdict_table(entry))
-    files = write_report(experiment, reading, entry)
+    report = write_report(experiment, reading, entry)
     write_entry(entry, last_file(experiment.outputs, experiment.name, experiment.scale, experiment.variant))
-    tell_loggers(experiment, entry, files)
+    tell_loggers(experiment, entry, report)
     OUT.print(summary_line(entry))
-    OUT.print(Text(f"report  {files.page}"), soft_wrap=True)
+    OUT.print(Text(f"report  {report.page}"), soft_wrap=True)
     if record:
         target = ledger_file(experiment.outputs, experiment.name, experiment.scale)
         write_entry(entry, target)
-        files.copy_headline(target.with_suffix(".svg"))
+        report.save_headline(target.with_suffix(".svg"))
         OUT.print(Text(f"ledger  {target}"), soft_wrap=True)
 
 
-def tell_loggers(experiment: Experiment, entry: Entry, files: object) -> None:
+def tell_loggers(experiment: Experiment, entry: Entry, report: Report) -> None:
     """Hand the verdicts to the loggers that keep them."""
-    nodes: Mapping[str, object] = experiment.config["logger"] or {}
-    if not nodes or experiment.scale == "smoke":
+    if not experiment.config["logger"] or experiment.scale == "smoke":
         return
+    from regrun.loggers import Publication
+    from regrun.run import build_loggers
+
+    publication = Publication(
+        experiment.name,
+        experiment.scale,
+        report.page.parent,
+        [
+            ("claim", "says", "expect", "verdict", "estimate", "low", "high", "p", "p_holm", "seeds", "why"),
+            *rows(entry),
+        ],
+        {verdict.value.replace(" ", "_"): entry.count(verdict) for verdict in Verdict},
+        report.pictures,
+        [report.page, last_file(experiment.outputs, experiment.name, experiment.scale, experiment.variant)],
+    )
+    for logger in build_loggers(experiment.config):
+        try:
+            logger.publish(publication)
+        except UserError as error:  # the verdicts stand, sent or not
+            complain(str(error))
+
+
+def rows(entry: Entry) -> list[tuple[object, ...]]:
+    """The verdicts as a table; of a claim with several comparisons, each."""
+    return [
+        (
+            *(claim.name, claim.says, claim.expect, claim.verdict.value),
+            *(estimate_text(Bounds(*comparison.estimate)), *map(figure, comparison.interval)),
+            *(claim.p, claim.p_holm, claim.seeds, claim.why),
+        )
+        for claim in entry.claims
+        for comparison in claim.comparisons
+    ]
 
 
 def exit_code(entry: Entry, failed: bool) -> int:

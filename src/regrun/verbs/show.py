@@ -70,7 +70,9 @@ def show_experiment(entry: Entry, overrides: list[str], config_dir: str | None) 
     folder = ["--config-dir", config_dir] if config_dir else []
     for name, arm in arms.items():
         OUT.print(Text(f"  {name}", style="cyan"))
-        OUT.print(f"      {shlex.join(['regrun', *folder, *chosen, *arm.overrides])}", soft_wrap=True, markup=False)
+        OUT.print(
+            f"      {shlex.join(['regrun', *folder, *chosen, *arm.overrides])}", soft_wrap=True, markup=False
+        )
     OUT.print(Text("\nconfig", style="bold"))
     rest = {k: v for k, v in config.items() if k not in ("paper", "claims", "arms", "procedure")}
     text = yaml.safe_dump(rest, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,108 @@
+"""The documents made from the ledger: ``REPRODUCTIONS.md`` and the README's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from regrun.claims import Bounds, Verdict
+from regrun.claims.verdict import estimate_text, figure
+from regrun.report.page import paper_figures
+from regrun.report.terminal import MARKS
+from regrun.reproduction.entry import ClaimEntry, Entry
+from regrun.reproduction.progress import duration
+
+BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
+
+
+def reproductions(entries: Sequence[Entry]) -> str:
+    """The whole of ``REPRODUCTIONS.md``."""
+    parts = [
+        "# Reproductions\n",
+        "Made from `outputs/ledger` by `make ledger`; `regrun verify NAME` judges its figures again.\n",
+        readme_table(entries),
+    ]
+    for entry in entries:
+        parts += [_chapter(entry)]
+    return "\n".join(parts)
+
+
+def readme_table(entries: Sequence[Entry]) -> str:
+    """One line for each experiment, with the counts of its verdicts."""
+    head = [f"{mark} {verdict.value}" for verdict, (mark, _) in MARKS.items()]
+    lines = [
+        f"| paper | experiment | scale | seeds | {' | '.join(head)} |",
+        f"|---|---|---|---|{'---|' * len(head)}",
+    ]
+    for entry in entries:
+        counts = [str(entry.count(verdict) or "") for verdict in Verdict]
+        title = cell(str(entry.paper.get("title", entry.experiment)))
+        arxiv = entry.paper.get("arxiv")
+        link = f"[{title}](https://arxiv.org/abs/{arxiv})" if arxiv else title
+        where = f"[{entry.experiment}](REPRODUCTIONS.md#{entry.experiment}-{entry.scale})"
+        lines.append(f"| {link} | {where} | {entry.scale} | {entry.least_seeds} | {' | '.join(counts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(text: str, entries: Sequence[Entry]) -> str:
+    """A document with the table anew between its marks."""
+    start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
+    return f"{text[:start]}\n{readme_table(entries)}{text[stop:]}"
+
+
+def _chapter(entry: Entry) -> str:
+    paper = entry.paper
+    source = [str(paper[key]) for key in ("authors", "venue") if key in paper]
+    if "arxiv" in paper:
+        source.append(f"[arXiv {paper['arxiv']}](https://arxiv.org/abs/{paper['arxiv']})")
+    env = entry.environment
+    versions = env["versions"]
+    lines = [
+        f"## {entry.experiment} {entry.scale}\n",
+        f"*{paper.get('title', entry.experiment)}*. {' · '.join(source)}\n",
+        f"![Learning curves](outputs/ledger/{figure_name(entry)})\n",
+        "| | claim | expected | paper | measured, with its 95 % interval | p, Holm |",
+        "|---|---|---|---|---|---|",
+        *(_row(claim) for claim in entry.claims),
+        "",
+        f"{entry.cost.runs} runs, {duration(entry.cost.wall_seconds)} of run time on {env['cpu']}, "
+        f"{env['device']}; Python {env['python']}, torch {versions.get('torch')}; judged {entry.judged}; "
+        f"commit {', '.join(map(short, entry.commits))}.\n",
+    ]
+    return "\n".join(lines)
+
+
+def short(commit: str) -> str:
+    """A commit's first digits, and whether the checkout had been edited."""
+    return commit[:10] + ("+" if commit.endswith("+") else "")
+
+
+def figure_name(entry: Entry) -> str:
+    """The figure that is committed with an entry."""
+    return f"{entry.experiment}.svg" if entry.scale == "small" else f"{entry.experiment}-{entry.scale}.svg"
+
+
+def _row(claim: ClaimEntry) -> str:
+    mark, _ = MARKS[claim.verdict]
+    measured = "<br>".join(
+        f"{estimate_text(Bounds(*c.estimate))} [{figure(c.interval[0])}, {figure(c.interval[1])}]"
+        for c in claim.comparisons
+    )
+    p = "" if claim.p_holm is None else "< 0.0001" if claim.p_holm < 1e-4 else f"{claim.p_holm:.2g}"
+    says = f"{claim.says} **{claim.verdict.value}**" + (
+        "" if claim.verdict is Verdict.REPRODUCED else f": {claim.why}"
+    )
+    columns = [mark, says, f"`{claim.expect}`", paper_figures(claim.paper), measured or "–", p]
+    return f"| {' | '.join(map(cell, columns))} |"
+
+
+def cell(text: str) -> str:
+    """Text that cannot break a table."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def write_documents(root: Path, entries: Sequence[Entry]) -> None:
+    """Write both documents of a checkout."""
+    (root / "REPRODUCTIONS.md").write_text(reproductions(entries), encoding="utf-8")
+    readme = root / "README.md"
+    readme.write_text(with_table(readme.read_text(encoding="utf-8"), entries), encoding="utf-8")

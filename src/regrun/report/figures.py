@@ -1,0 +1,284 @@
+"""The figures of a report, at a size fit for a paper, in colours that can be read on light and dark."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from regrun.arms import Arm
+from regrun.claims import Bounds, Verdict
+from regrun.claims.curves import Array
+from regrun.claims.verdict import estimate_text, figure
+from regrun.reproduction.entry import Comparison, Entry
+from regrun.reproduction.reading import Reading
+
+WIDTH = 6.75  # inches: two columns of a paper
+INK = "#1b1b1f"  # on a page, the page's own text colour takes its place
+PALETTE = ("#3b7dd8", "#e69f00", "#12a37f", "#d0609f", "#7b5fd0", "#d55e00", "#4db3e6", "#8a8a8a")
+VERDICT_COLORS = {
+    Verdict.REPRODUCED: "#12a37f",
+    Verdict.NOT_REPRODUCED: "#d64545",
+    Verdict.INCONCLUSIVE: "#d39a00",
+    Verdict.NOT_RUN: "#8a8a8a",
+}
+CURVES_FIRST = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
+MOST_PANELS = 12
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "regrun",
+    "font.family": "sans-serif",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.linewidth": 0.4,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "lines.linewidth": 1.4,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    **dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), INK
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        name: its files' stem.
+        title: its heading.
+        caption: what it shows.
+        svg: as text; its ink is ``INK``.
+        png: as bytes, on white.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    png: bytes
+
+
+Bands = Mapping[str, Mapping[str, tuple[Array, Array]]]
+"""By metric and arm: steps ``(n,)`` and the values of all seeds ``(seeds, n)``."""
+
+
+def make_figures(
+    entry: Entry, arms: Mapping[str, Arm], reading: Reading, metrics: Sequence[str], log_x: bool
+) -> list[Figure]:
+    """All figures of a report.
+
+    Args:
+        entry: the judged reproduction.
+        arms: the experiment's.
+        reading: its runs.
+        metrics: those the claims speak of, which come first.
+        log_x: whether steps lie on a logarithmic axis.
+    """
+    bands = collect(reading)
+    colors = arm_colors(arms)
+    band = "Lines are means over seeds, bands reach from the least to the greatest seed."
+    first = [name for name in CURVES_FIRST if name in bands][:2] or list(bands)[:2]
+    own = [name for name in metrics if name in bands and name not in CURVES_FIRST]
+    rest = [name for name in bands if name not in (*CURVES_FIRST, *own) and "/" not in name]
+    losses = [name for name in CURVES_FIRST[2:] if name in bands and name not in first]
+    probes = [*own, *losses, *rest][:MOST_PANELS]
+    with mpl.rc_context(STYLE):
+        figures = []
+        if first:
+            draw = curves_figure(first, bands, colors, log_x, columns=2, height=2.6)
+            figures.append(save("curves", "Learning curves", band, draw))
+        if any(claim.comparisons for claim in entry.claims):
+            caption = (
+                "Each claim on an axis of its own: the interval over seeds, its mean, each seed as a small "
+                "mark, and in the shaded region what the claim wants."
+            )
+            figures.append(save("claims", "Claims", caption, forest_figure(entry)))
+        finals = [name for name in dict.fromkeys([*metrics, *first]) if name in bands][:4]
+        if finals:
+            caption = "The last value of each run: a dot for each seed, a bar at the mean."
+            figures.append(save("arms", "Arms compared", caption, arms_figure(finals, bands, colors)))
+        if probes:
+            draw = curves_figure(probes, bands, colors, log_x, columns=3, height=1.75)
+            figures.append(save("probes", "What the probes saw", band, draw))
+    return figures
+
+
+def collect(reading: Reading) -> Bands:
+    """The curves of all complete runs, per metric and arm, at the steps that all seeds have."""
+    runs: dict[str, list[Mapping[str, tuple[Array, Array]]]] = {}
+    for run in reading.complete():
+        runs.setdefault(run.arm, []).append(reading.curves(run.arm, run.seed))
+    bands: dict[str, dict[str, tuple[Array, Array]]] = {}
+    for arm, seeds in runs.items():
+        for metric in seeds[0]:
+            curves = [curves[metric] for curves in seeds if metric in curves]
+            if "/" in metric or not curves:
+                continue
+            steps = curves[0][0]
+            if any(len(other) != len(steps) or (other != steps).any() for other, _ in curves):
+                for other, _ in curves:
+                    steps = np.intersect1d(steps, other)
+                curves = [(steps, values[np.isin(other, steps)]) for other, values in curves]
+            bands.setdefault(metric, {})[arm] = (steps, np.stack([values for _, values in curves]))
+    return bands
+
+
+def arm_colors(arms: Mapping[str, Arm]) -> dict[str, str]:
+    """A colour for each arm; the members of a family share a scale of colours."""
+    colors: dict[str, str] = {}
+    alone = 0
+    for name, arm in arms.items():
+        if arm.family is None:
+            colors[name] = PALETTE[alone % len(PALETTE)]
+            alone += 1
+        else:
+            members = [other.name for other in arms.values() if other.family == arm.family]
+            place = 0.1 + 0.75 * members.index(name) / (len(members) - 1)
+            colors[name] = mpl.colors.to_hex(mpl.colormaps["viridis"](place))
+    return colors
+
+
+def curves_figure(
+    metrics: Sequence[str],
+    bands: Bands,
+    colors: Mapping[str, str],
+    log_x: bool,
+    columns: int,
+    height: float,
+) -> Canvas:
+    """A panel of curves for each metric, with one legend."""
+    columns = min(columns, len(metrics))
+    rows = math.ceil(len(metrics) / columns)
+    shown = [arm for arm in colors if any(arm in bands[metric] for metric in metrics)]
+    legend_rows = math.ceil(len(shown) / 4)
+    canvas = Canvas(figsize=(WIDTH, rows * height + 0.2 * legend_rows + 0.1), layout="constrained")
+    grid = canvas.subplots(rows, columns, squeeze=False)
+    for ax, metric in zip(grid.flat, metrics, strict=False):
+        draw_curves(ax, metric, bands[metric], colors, log_x)
+    for ax in grid.flat[len(metrics) :]:
+        ax.set_visible(False)
+    for ax in grid.flat[max(0, len(metrics) - columns) : len(metrics)]:
+        ax.set_xlabel("step")
+    handles = [mpl.lines.Line2D([], [], color=colors[arm], label=arm) for arm in shown]
+    canvas.legend(handles=handles, loc="outside upper center", ncols=4)
+    return canvas
+
+
+def draw_curves(
+    ax: Axes, metric: str, arms: Mapping[str, tuple[Array, Array]], colors: Mapping[str, str], log_x: bool
+) -> None:
+    """The mean and the range over seeds of each arm."""
+    positive = [steps[steps > 0].min() for steps, _ in arms.values() if (steps > 0).any()]
+    for arm, color in colors.items():
+        if arm not in arms:
+            continue
+        steps, values = arms[arm]
+        finite = np.where(np.isfinite(values), values, np.nan)
+        if len(steps) == 1:
+            ax.plot(np.repeat(steps, len(finite)), finite[:, 0], ".", color=color)
+            continue
+        ax.fill_between(steps, finite.min(0), finite.max(0), color=color, alpha=0.18, linewidth=0)
+        ax.plot(steps, finite.mean(0), color=color)
+    ax.set_title(metric, loc="left")
+    if log_x and positive:
+        ax.set_xscale("symlog", linthresh=min(positive), linscale=0.4)
+        ax.set_xlim(left=0)
+    everything = np.concatenate([values.ravel() for _, values in arms.values()])
+    above = everything[np.isfinite(everything) & (everything > 0)]
+    spans = len(above) and above.max() / np.quantile(above, 0.02) > 100
+    is_share = len(above) and above.max() <= 1 and not metric.endswith("loss")
+    if spans and not is_share and not (everything < 0).any():
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=max(above.min(), above.max() * 1e-10))
+
+
+def forest_figure(entry: Entry) -> Canvas:
+    """Every comparison of every claim, each on an axis of its own."""
+    rows = [(claim, c) for claim in entry.claims for c in claim.comparisons][:40]
+    canvas = Canvas(figsize=(WIDTH, 0.42 * len(rows) + 0.3), layout="constrained")
+    grid = canvas.subplots(len(rows), 1, squeeze=False)
+    for (claim, comparison), ax in zip(rows, grid.flat, strict=True):
+        low, high = axis_range(comparison)
+        color = VERDICT_COLORS[comparison.verdict]
+        wanted = [max(comparison.ends[0], low), min(comparison.ends[1], high)]
+        ax.axvspan(*wanted, color=VERDICT_COLORS[Verdict.REPRODUCED], alpha=0.12, linewidth=0)
+        ends = [end for end in comparison.ends if math.isfinite(end)]
+        for end in ends:
+            ax.axvline(end, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
+        left, right = (min(max(end, low), high) for end in comparison.interval)
+        ax.plot([left, right], [0, 0], color=color, linewidth=2.4, solid_capstyle="butt")
+        middle = sum(comparison.estimate) / 2
+        if math.isfinite(middle):
+            ax.plot([middle], [0], "o", color=color, markersize=4)
+        seeds = [sum(pair) / 2 for pair in comparison.values]
+        ax.plot(seeds, [-0.55] * len(seeds), "|", color=INK, markersize=3.5, markeredgewidth=0.5)
+        ax.set(xlim=(low, high), ylim=(-1, 1), yticks=[0])
+        ax.set_yticklabels([claim.name])
+        ax.set_xticks(ends, [figure(end) for end in ends])
+        ax.tick_params(axis="both", length=0, pad=1)
+        ax.grid(visible=False)
+        for side in ax.spines.values():
+            side.set_visible(False)
+        estimate = estimate_text(Bounds(*comparison.estimate))
+        a, b = comparison.interval
+        words = f"{estimate} [{figure(a)}, {figure(b)}]"
+        ax.text(1.01, 0.5, words, transform=ax.transAxes, va="center", ha="left", fontsize=7.5)
+    return canvas
+
+
+def axis_range(comparison: Comparison) -> tuple[float, float]:
+    """What an axis must show: interval, seeds and margin, with room."""
+    values = [*comparison.interval, *comparison.estimate, *comparison.ends]
+    values += [end for pair in comparison.values for end in pair]
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite), max(finite)
+    pad = 0.12 * (high - low) or abs(high) * 0.1 or 1.0
+    return low - pad, high + pad
+
+
+def arms_figure(metrics: Sequence[str], bands: Bands, colors: Mapping[str, str]) -> Canvas:
+    """The last value of every run, by arm."""
+    shown = [arm for arm in colors if any(arm in bands[metric] for metric in metrics)]
+    columns = min(2, len(metrics))
+    rows = math.ceil(len(metrics) / columns)
+    canvas = Canvas(figsize=(WIDTH, rows * (0.17 * len(shown) + 0.55)), layout="constrained")
+    grid = canvas.subplots(rows, columns, squeeze=False, sharey=True)
+    for ax, metric in zip(grid.flat, metrics, strict=False):
+        for place, arm in enumerate(shown):
+            if arm not in bands[metric]:
+                continue
+            last = bands[metric][arm][1][:, -1]
+            ax.plot(last, [place] * len(last), "o", color=colors[arm], markersize=3.5, alpha=0.6, mew=0)
+            mean = float(last.mean())
+            ax.plot([mean, mean], [place - 0.3, place + 0.3], color=colors[arm], linewidth=1.6)
+        ax.set_title(f"last {metric}", loc="left")
+        ax.set_yticks(range(len(shown)), shown)
+        ax.set_ylim(len(shown) - 0.5, -0.5)
+    for ax in grid.flat[len(metrics) :]:
+        ax.set_visible(False)
+    return canvas
+
+
+def save(name: str, title: str, caption: str, canvas: Canvas) -> Figure:
+    """A drawing as text for the page and as pixels for the rest."""
+    write: Callable[..., None] = canvas.savefig
+    svg, png = io.StringIO(), io.BytesIO()
+    write(svg, format="svg", transparent=True, metadata={"Date": None})
+    write(png, format="png", dpi=200, facecolor="white", metadata={"Software": None})
+    return Figure(name, title, caption, svg.getvalue(), png.getvalue())

@@ -1,0 +1,68 @@
+"""``regrun report``: every verdict so far, at the terminal and as a page; or one report again."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from regrun.console import OUT
+from regrun.errors import UserError
+from regrun.ledger import entries, last_file, write_entry
+from regrun.report.index import write_index
+from regrun.report.terminal import overview, summary_line, verdict_table
+
+
+def run(words: Sequence[str]) -> int:
+    """Write the index, or one report; exit code 0."""
+    parser = argparse.ArgumentParser(
+        "regrun report",
+        description="Every verdict so far; or, with a name, one report again, from its records.",
+    )
+    parser.add_argument("name", nargs="?", help="an experiment")
+    parser.add_argument("overrides", nargs="*", help="the overrides it was reproduced with")
+    parser.add_argument(
+        "--seeds", type=int, help="judge so many seeds, from 0 (default: all that are complete)"
+    )
+    parser.add_argument("--scale", default="small", choices=("smoke", "small", "paper"))
+    parser.add_argument(
+        "--outputs", type=Path, default=Path("outputs"), help="where records lie, for the index"
+    )
+    parser.add_argument("--config-dir", "-cd", help="your own configs")
+    options = parser.parse_intermixed_args(words)
+    if options.name is not None:
+        return one(options)
+    found = [(file, entry) for file, entry in entries(options.outputs) if entry.scale != "smoke"]
+    if not found:
+        raise UserError(f"no verdicts in {options.outputs} yet: regrun reproduce NAME makes some")
+    OUT.print(overview([entry for _, entry in found]))
+    OUT.print(Text(f"report  {write_index(options.outputs, found)}"), soft_wrap=True)
+    return 0
+
+
+def one(options: argparse.Namespace) -> int:
+    """Judge an experiment's records again, and write its report."""
+    from regrun.report.page import write_report
+    from regrun.reproduction.experiment import load_experiment
+    from regrun.reproduction.judging import complete_seeds, judge_experiment, make_entry
+    from regrun.reproduction.reading import Reading
+
+    experiment = load_experiment(options.name, options.scale, options.overrides, options.config_dir)
+    seeds = options.seeds or complete_seeds(experiment)
+    reading = Reading(experiment.runs(seeds))
+    if not reading.complete():
+        raise UserError(
+            f"no run of {options.name} is complete at this scale: regrun reproduce {options.name}"
+        )
+    judgements = judge_experiment(
+        experiment, reading, dict.fromkeys((c.name for c in experiment.claims), seeds)
+    )
+    entry = make_entry(experiment, reading, judgements)
+    OUT.print(verdict_table(entry))
+    report = write_report(experiment, reading, entry)
+    write_entry(entry, last_file(experiment.outputs, experiment.name, experiment.scale, experiment.variant))
+    OUT.print(summary_line(entry))
+    OUT.print(Text(f"report  {report.page}"), soft_wrap=True)
+    return 0
