@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from regrun.errors import UserError
+from regrun.errors import UserError, naming_full_disks
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the ``regrun`` console script; exits with the command's code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = dispatch(words)
+        with naming_full_disks():
+            code = dispatch(words)
     except UserError as error:
         from regrun.console import complain
 
@@ -91,7 +92,6 @@ def run_hydra(words: list[str]) -> int:
     from regrun.job import Outcome, job
     from regrun.paths import conf_dir
     from regrun.record import Status
-    from regrun.run import naming_full_disks
     from regrun.sweep import SweepUnfinishedError
 
     # Hydra's parser stumbles over -m between overrides.
@@ -116,8 +116,7 @@ def run_hydra(words: list[str]) -> int:
         decorate = hydra.main(
             config_path=str(conf_dir()), config_name=CONFIG_NAME, version_base=HYDRA_VERSION_BASE
         )
-        with naming_full_disks():
-            decorate(task)()
+        decorate(task)()
     except SweepUnfinishedError as error:
         return error.exit_code
     except KeyboardInterrupt:

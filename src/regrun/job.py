@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -27,6 +29,7 @@ from regrun.run import STOP, Run, command_line, is_first_process
 register_resolvers()
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+RUNNING = threading.Lock()  # held while this process executes a run
 ARMS_SWEEPER = "hydra_plugins.regrun_sweeper.ArmsSweeper"
 
 
@@ -65,6 +68,9 @@ def job(cfg: DictConfig) -> Outcome:
     directory = Path(os.path.relpath(hydra.runtime.output_dir))
     label = label_of(experiment, overrides)
     display = Display(brief=multirun, silent=packed or watched or not is_first_process())
+    if packed:
+        follow_parent()
+    RUNNING.acquire()
     try:
         config = plain_config(with_hydra)
         arm = arm_name(overrides, read_arms(config["arms"]))
@@ -89,6 +95,25 @@ def job(cfg: DictConfig) -> Outcome:
     finally:
         display.stop()
         remove_if_empty(directory)
+        RUNNING.release()
+
+
+@cache
+def follow_parent() -> None:
+    """End this worker once the process that launched it is gone: nobody would, after a ``kill -9``.
+
+    A run under way saves its state first.
+    """
+    launcher = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(0.5)
+        STOP.asked = True
+        RUNNING.acquire()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def label_of(experiment: str, overrides: Sequence[str]) -> str:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import re
 import shlex
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from regrun.console import Display
 from regrun.environment import describe_environment
-from regrun.errors import UserError, one_line
+from regrun.errors import UserError, naming_full_disks, one_line
 from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
 from regrun.procedures.base import Description, Procedure, Stage, StoppedError, StopRequest
 from regrun.record import Record, RecordBusyError, Status
 from regrun.secrets import check_secrets
 from regrun.whitelist import check_parameters, check_targets, make_importable, trusted_packages
-
-NO_PLACE = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
 
 STOP = StopRequest()  # one per process: a worker that was asked to stop begins no further run
 
@@ -303,14 +300,3 @@ def command_line(overrides: list[str], folders: list[str]) -> str:
     """The command that asks for the same run, or goes on with it: without ``force``, which starts over."""
     asked = [override for override in overrides if not override.startswith("force=")]
     return shlex.join(["regrun", *(w for f in folders for w in ("--config-dir", f)), *asked])
-
-
-@contextmanager
-def naming_full_disks() -> Iterator[None]:
-    """Say in plain words that a disk is full or cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in NO_PLACE:
-            raise
-        raise UserError(f"cannot write {error.filename or 'the record'}: {error.strerror}") from error

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ def run_jobs(
         for job, result in zip(todo, results, strict=False):
             returns.append(result)
             if (outcome := outcome_of(result)).status is not Status.RUNNING:
-                end(outcome, job)
+                end(replace(outcome, label=job.label), job)
         todo = [job for job in todo if job.directory not in outcomes]
         if broken is not None:
             for job in todo:

@@ -111,6 +111,8 @@ class WandbLogger:
             job_type="verdicts",
             tags=["verdicts", publication.scale],
         )
+        # What is to be uploaded waits beside the run, not in the home folder.
+        os.environ["WANDB_DATA_DIR"] = str(publication.directory.absolute() / "wandb")
         columns, *rows = publication.table
         table = wandb.Table(columns=list(columns), data=[list(row) for row in rows])
         pictures = {key: wandb.Image(str(picture)) for key, picture in publication.pictures.items()}
