@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from regrun.app import compose_config, plain_config
-from regrun.arms import arm_name, meaning
+from regrun.arms import arm_name, meaning, read_arms
 from regrun.identity import fingerprint
 
 
@@ -92,7 +92,7 @@ ARMS = {
     ],
 )
 def test_an_arm_is_recognized_by_its_overrides(overrides: list[str], name: str) -> None:
-    assert arm_name(overrides, ARMS) == name
+    assert arm_name(overrides, read_arms(ARMS)) == name
 
 
 def test_without_arms_the_bare_experiment_is_the_default() -> None:

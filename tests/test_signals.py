@@ -107,14 +107,11 @@ def test_a_sweep_survives_the_death_of_a_worker(start: Start, tmp_path: Path) ->
     assert worker != process.pid
     os.kill(worker, signal.SIGKILL)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 1, (out, err)
+    assert process.returncode == 0, (out, err)
     assert "the launcher broke off" in out
     assert "Traceback" not in err
-    assert record.status is Status.DIED
-
-    again = start(*words)
-    out, err = again.communicate(timeout=120)
-    assert again.returncode == 0, (out, err)
+    assert "3 runs: 3 complete" in out
+    assert len(record.manifest()["resumed"]) == 1
     assert [Record(r).status for r in records(tmp_path)] == [Status.COMPLETE] * 3
 
 

@@ -1,5 +1,5 @@
 """Procedures: what a run does. Almost always training; for a numerical study, a plain function."""
 
-from regrun.procedures.base import Context, Description, Procedure, StoppedError, StopRequest
+from regrun.procedures.base import Context, Description, Procedure, Stage, StoppedError, StopRequest
 
-__all__ = ["Context", "Description", "Procedure", "StopRequest", "StoppedError"]
+__all__ = ["Context", "Description", "Procedure", "Stage", "StopRequest", "StoppedError"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class PlannedRun:
     identity: str
     directory: Path
 
-    @property
+    @cached_property
     def record(self) -> Record:
         """Its record."""
         return Record(self.directory)
