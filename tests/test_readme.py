@@ -8,7 +8,9 @@ import pytest
 from conftest import CHECKOUT
 from regrun.app import check_command, compose_config, first_job, plain_config
 from regrun.catalogue import find
+from regrun.reproduction.experiment import load_experiment
 from regrun.verbs.listing import run as list_things
+from regrun.verbs.reproduce import parser
 
 TEXTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
 COMMANDS = [
@@ -31,7 +33,12 @@ def test_every_command_in_the_documents_is_right(
     elif words[0] == "show":
         name = words[-1]
         assert name == "outputs/..." or name == "norm_loss" or find(name)
-    elif words[0] != "doctor":
+    elif words[0] == "reproduce":
+        options = parser().parse_intermixed_args(words[1:])
+        assert load_experiment(options.name, options.scale, options.overrides, options.config_dir).claims
+    elif words[0] == "verify":
+        assert find(words[1]).group == "experiment"
+    elif words[0] not in ("doctor", "report"):
         multirun = "-m" in words
         folder = words[words.index("--config-dir") + 1] if "--config-dir" in words else None
         overrides = [word for word in words if "=" in word]

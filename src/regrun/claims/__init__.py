@@ -1,9 +1,10 @@
 """Claims: a paper's sentence as one line over metrics of arms, its statistics, and its verdict."""
 
 from regrun.claims.bounds import Bounds
+from regrun.claims.comparing import Part, Verdict
 from regrun.claims.config import Claim, read_claims
 from regrun.claims.expressions import Reduction
-from regrun.claims.verdict import Judgement, NotRunError, Part, Results, Verdict, judge
+from regrun.claims.verdict import Judgement, NotRunError, Results, judge
 
 __all__ = [
     "Bounds",

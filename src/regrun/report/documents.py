@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from regrun.claims import Bounds, Verdict
-from regrun.claims.verdict import estimate_text, figure
+from regrun.claims.wording import estimate_text, figure
 from regrun.report.page import paper_figures
 from regrun.report.terminal import MARKS
 from regrun.reproduction.entry import ClaimEntry, Entry

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure as Canvas
 from regrun.arms import Arm
 from regrun.claims import Bounds, Verdict
 from regrun.claims.curves import Array
-from regrun.claims.verdict import estimate_text, figure
+from regrun.claims.wording import estimate_text, figure
 from regrun.reproduction.entry import Comparison, Entry
 from regrun.reproduction.reading import Reading
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from regrun.claims import Bounds, Verdict
-from regrun.claims.verdict import estimate_text, figure
+from regrun.claims.wording import estimate_text, figure
 from regrun.ledger import entry_name
 from regrun.record import write_atomically
 from regrun.report.figures import INK, VERDICT_COLORS, Figure, axis_range, make_figures

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regrun.claims import Bounds, Verdict
-from regrun.claims.verdict import estimate_text, figure
+from regrun.claims.wording import estimate_text, figure
 from regrun.reproduction.entry import ClaimEntry, Comparison, Entry
 
 MARKS = {

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from regrun.console import OUT
 from regrun.errors import UserError
-from regrun.ledger import entries, last_file, write_entry
+from regrun.ledger import entries
 from regrun.report.index import write_index
-from regrun.report.terminal import overview, summary_line, verdict_table
+from regrun.report.terminal import overview
 
 
 def run(words: Sequence[str]) -> int:
@@ -44,7 +44,7 @@ def run(words: Sequence[str]) -> int:
 
 def one(options: argparse.Namespace) -> int:
     """Judge an experiment's records again, and write its report."""
-    from regrun.report.page import write_report
+    from regrun.report.publishing import publish
     from regrun.reproduction.experiment import load_experiment
     from regrun.reproduction.judging import complete_seeds, judge_experiment, make_entry
     from regrun.reproduction.reading import Reading
@@ -60,9 +60,5 @@ def one(options: argparse.Namespace) -> int:
         experiment, reading, dict.fromkeys((c.name for c in experiment.claims), seeds)
     )
     entry = make_entry(experiment, reading, judgements)
-    OUT.print(verdict_table(entry))
-    report = write_report(experiment, reading, entry)
-    write_entry(entry, last_file(experiment.outputs, experiment.name, experiment.scale, experiment.variant))
-    OUT.print(summary_line(entry))
-    OUT.print(Text(f"report  {report.page}"), soft_wrap=True)
+    publish(experiment, reading, entry)
     return 0

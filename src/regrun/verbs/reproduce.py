@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from regrun.claims import Bounds, Judgement, Verdict
-from regrun.claims.verdict import FEWEST_SEEDS, estimate_text, figure
+from regrun.claims import Judgement, Verdict
+from regrun.claims.verdict import FEWEST_SEEDS
 from regrun.console import OUT, complain
 from regrun.environment import available_cores
 from regrun.errors import UserError
-from regrun.ledger import last_file, ledger_file, seconds_per_arm, write_entry
+from regrun.ledger import seconds_per_arm
 from regrun.record import Status
-from regrun.report.terminal import summary_line, verdict_table
 from regrun.reproduction.entry import Entry
 from regrun.reproduction.experiment import Experiment, load_experiment
 from regrun.reproduction.judging import judge_experiment, make_entry, undecided
 from regrun.reproduction.plan import PlannedRun, choose_arms
 from regrun.reproduction.progress import duration, progress_of, seconds_left, seconds_per_run
 from regrun.reproduction.reading import Reading
-
-if TYPE_CHECKING:
-    from regrun.report.page import Report
 
 EPILOG = """exit codes: 0 all claims reproduced; 1 a claim not reproduced, or a run failed; 3 a claim
 inconclusive or not run; 2 something you can mend, said in one line; 130 interrupted"""
@@ -68,7 +63,12 @@ def run(words: Sequence[str]) -> int:
     for run_ in reading.edited():
         complain(f"{run_.directory} was changed after it was completed; remove it to run it again")
     entry = make_entry(experiment, reading, judgements, len(schedule))
-    publish(experiment, reading, entry, options.record)
+    from regrun.report.publishing import publish, record_in_ledger, tell_loggers
+
+    report = publish(experiment, reading, entry)
+    tell_loggers(experiment, entry, report)
+    if options.record:
+        record_in_ledger(experiment, entry, report)
     return exit_code(entry, failed)
 
 
@@ -138,7 +138,7 @@ def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequen
     missing = announce(experiment, runs, arms)
     if not missing:
         return 0
-    from regrun.cli import run_hydra
+    from regrun.hydra_command import run_hydra
 
     words = [
         "-m",
@@ -188,62 +188,6 @@ def announce(
         words += f" at {progress[run].fraction:.0%}" if progress[run].step > 0 else ""
         OUT.print(Text(words + (f"  about {duration(seconds)}" if seconds else "")), soft_wrap=True)
     return len(missing)
-
-
-def publish(experiment: Experiment, reading: Reading, entry: Entry, record: bool) -> None:
-    """Print the verdicts, write the report and the entry, and tell the loggers."""
-    from regrun.report.page import write_report
-
-    OUT.print(verdict_table(entry))
-    report = write_report(experiment, reading, entry)
-    write_entry(entry, last_file(experiment.outputs, experiment.name, experiment.scale, experiment.variant))
-    tell_loggers(experiment, entry, report)
-    OUT.print(summary_line(entry))
-    OUT.print(Text(f"report  {report.page}"), soft_wrap=True)
-    if record:
-        target = ledger_file(experiment.outputs, experiment.name, experiment.scale)
-        write_entry(entry, target)
-        report.save_headline(target.with_suffix(".svg"))
-        OUT.print(Text(f"ledger  {target}"), soft_wrap=True)
-
-
-def tell_loggers(experiment: Experiment, entry: Entry, report: Report) -> None:
-    """Hand the verdicts to the loggers that keep them."""
-    if not experiment.config["logger"] or experiment.scale == "smoke":
-        return
-    from regrun.loggers import Publication
-    from regrun.run import build_loggers
-
-    publication = Publication(
-        experiment.name,
-        experiment.scale,
-        report.page.parent,
-        [
-            ("claim", "says", "expect", "verdict", "estimate", "low", "high", "p", "p_holm", "seeds", "why"),
-            *rows(entry),
-        ],
-        {verdict.value.replace(" ", "_"): entry.count(verdict) for verdict in Verdict},
-        report.pictures,
-        [report.page, last_file(experiment.outputs, experiment.name, experiment.scale, experiment.variant)],
-    )
-    for logger in build_loggers(experiment.config):
-        try:
-            logger.publish(publication)
-        except UserError as error:  # the verdicts stand, sent or not
-            complain(str(error))
-
-
-def rows(entry: Entry) -> list[tuple[object, ...]]:
-    """The verdicts as a table; of a claim with several comparisons, each."""
-    return [
-        (
-            *(claim.name, claim.says, claim.expect, claim.verdict.value),
-            *(estimate_text(Bounds(*comparison.estimate)), *map(figure, comparison.interval)),
-            *(claim.p, claim.p_holm, claim.seeds, claim.why),
-        )
-        for claim in entry.claims
-        for comparison in claim.comparisons
-    ]
 
 
 def exit_code(entry: Entry, failed: bool) -> int:

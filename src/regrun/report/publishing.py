@@ -1,0 +1,79 @@
+"""What becomes of a judged reproduction: the page, the entry, the loggers, the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.text import Text
+
+from regrun.claims import Bounds, Verdict
+from regrun.claims.wording import estimate_text, figure
+from regrun.console import OUT, complain
+from regrun.errors import UserError
+from regrun.ledger import last_file, ledger_file, write_entry
+from regrun.report.page import Report, write_report
+from regrun.report.terminal import summary_line, verdict_table
+from regrun.reproduction.entry import Entry
+from regrun.reproduction.experiment import Experiment
+from regrun.reproduction.reading import Reading
+
+COLUMNS = ("claim", "says", "expect", "verdict", "estimate", "low", "high", "p", "p_holm", "seeds", "why")
+
+
+def publish(experiment: Experiment, reading: Reading, entry: Entry) -> Report:
+    """Print the verdicts; write the report, its figures and the entry."""
+    OUT.print(verdict_table(entry))
+    report = write_report(experiment, reading, entry)
+    write_entry(entry, entry_file(experiment))
+    OUT.print(summary_line(entry))
+    OUT.print(Text(f"report  {report.page}"), soft_wrap=True)
+    return report
+
+
+def entry_file(experiment: Experiment) -> Path:
+    """Where the entry of an experiment's last reproduction lies."""
+    return last_file(experiment.outputs, experiment.name, experiment.scale, experiment.variant)
+
+
+def record_in_ledger(experiment: Experiment, entry: Entry, report: Report) -> None:
+    """Write the ledger's entry and its figure."""
+    target = ledger_file(experiment.outputs, experiment.name, experiment.scale)
+    write_entry(entry, target)
+    report.save_headline(target.with_suffix(".svg"))
+    OUT.print(Text(f"ledger  {target}"), soft_wrap=True)
+
+
+def tell_loggers(experiment: Experiment, entry: Entry, report: Report) -> None:
+    """Hand the verdicts to the loggers that keep them."""
+    if not experiment.config["logger"] or experiment.scale == "smoke":
+        return
+    from regrun.loggers import Publication
+    from regrun.run import build_loggers
+
+    publication = Publication(
+        experiment.name,
+        experiment.scale,
+        report.page.parent,
+        [COLUMNS, *rows(entry)],
+        {verdict.value.replace(" ", "_"): entry.count(verdict) for verdict in Verdict},
+        report.pictures,
+        [report.page, entry_file(experiment)],
+    )
+    for logger in build_loggers(experiment.config):
+        try:
+            logger.publish(publication)
+        except UserError as error:  # the verdicts stand, sent or not
+            complain(str(error))
+
+
+def rows(entry: Entry) -> list[tuple[object, ...]]:
+    """The verdicts as a table; of a claim with several comparisons, each."""
+    return [
+        (
+            *(claim.name, claim.says, claim.expect, claim.verdict.value),
+            *(estimate_text(Bounds(*comparison.estimate)), *map(figure, comparison.interval)),
+            *(claim.p, claim.p_holm, claim.seeds, claim.why),
+        )
+        for claim in entry.claims
+        for comparison in claim.comparisons
+    ]
