@@ -50,6 +50,7 @@ def test_the_wheel_holds_the_configs_and_nothing_stray(wheel: Path) -> None:
     configs = {str(f.relative_to(CHECKOUT)) for f in (CHECKOUT / "conf").rglob("*.yaml")}
     assert {n.removeprefix("regrun/") for n in names if n.startswith("regrun/conf/")} == configs
     assert "hydra_plugins/regrun_sweeper/__init__.py" in names
+    assert "regrun/report/templates/report.html" in names
     assert {n.split("/")[0] for n in names} == {"regrun", "hydra_plugins", names[-1].split("/")[0]}
 
 
@@ -85,7 +86,17 @@ def test_an_installed_wheel_works_from_anywhere(wheel: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "words", [["list"], ["list", "parity"], ["show", "grokking"], ["--help"], ["nonsense"]]
+    "words",
+    [
+        ["list"],
+        ["list", "parity"],
+        ["show", "grokking"],
+        ["report"],
+        ["verify", "grokking"],
+        ["reproduce", "nonsense"],
+        ["--help"],
+        ["nonsense"],
+    ],
 )
 def test_what_needs_no_torch_imports_none(words: list[str], tmp_path: Path) -> None:
     program = (

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from regrun.arms import Arm
-from regrun.claims import Claim, Judgement, Verdict, judge, read_claims
+from regrun.claims import Judgement, Verdict, judge, read_claims
 from regrun.ledger import code_fingerprint
 from regrun.record import Status
 from regrun.reproduction.entry import ArmEntry, ClaimEntry, Cost, Entry, claim_entry, measured_table
@@ -131,11 +131,6 @@ def _arm(name: str, overrides: Sequence[str]) -> Arm:
         except ValueError:
             continue
     return Arm(name, tuple(overrides), family, value) if text else Arm(name, tuple(overrides))
-
-
-def undecided(judgements: Sequence[Judgement]) -> list[Claim]:
-    """The claims that more seeds might decide."""
-    return [judgement.claim for judgement in judgements if judgement.verdict is Verdict.INCONCLUSIVE]
 
 
 def complete_seeds(experiment: Experiment) -> int:

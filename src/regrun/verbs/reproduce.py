@@ -16,7 +16,7 @@ from regrun.ledger import seconds_per_arm
 from regrun.record import Status
 from regrun.reproduction.entry import Entry
 from regrun.reproduction.experiment import Experiment, load_experiment
-from regrun.reproduction.judging import judge_experiment, make_entry, undecided
+from regrun.reproduction.judging import judge_experiment, make_entry
 from regrun.reproduction.plan import PlannedRun, choose_arms
 from regrun.reproduction.progress import duration, progress_of, seconds_left, seconds_per_run
 from regrun.reproduction.reading import Reading
@@ -40,28 +40,12 @@ def run(words: Sequence[str]) -> int:
         announce(experiment, experiment.runs(seeds), chosen, show_all=True)
         return 0
 
-    failed = False
-    decided = dict.fromkeys((claim.name for claim in experiment.claims), 0)
-    judgements: list[Judgement] = []
-    for count in schedule:
-        runs = experiment.runs(count)
-        code = run_missing(experiment, runs, chosen, count)
-        if code == 130:
-            return code
-        failed = failed or code != 0
-        open_names = [c.name for c in undecided(judgements)] if judgements else list(decided)
-        decided |= dict.fromkeys(open_names, count)
-        reading = Reading(runs)
-        judgements = judge_experiment(experiment, reading, decided, len(schedule))
-        chosen = [arm for arm in chosen if any(arm in claim.arms for claim in undecided(judgements))]
-        if not chosen:
-            break
-        if count != schedule[-1]:
-            OUT.print(
-                f"{len(undecided(judgements))} claims are undecided with {count} seeds; more seeds for them"
-            )
-    for run_ in reading.edited():
-        complain(f"{run_.directory} was changed after it was completed; remove it to run it again")
+    found = run_and_judge(experiment, schedule, chosen)
+    if found is None:
+        return 130
+    reading, judgements, failed = found
+    for run in reading.edited():
+        complain(f"{run.directory} was changed after it was completed; remove it to run it again")
     entry = make_entry(experiment, reading, judgements, len(schedule))
     from regrun.report.publishing import publish, record_in_ledger, tell_loggers
 
@@ -70,6 +54,32 @@ def run(words: Sequence[str]) -> int:
     if options.record:
         record_in_ledger(experiment, entry, report)
     return exit_code(entry, failed)
+
+
+def run_and_judge(
+    experiment: Experiment, schedule: Sequence[int], arms: Sequence[str]
+) -> tuple[Reading, list[Judgement], bool] | None:
+    """Run what is missing and judge it, with more seeds of what is undecided, as far as the schedule goes.
+
+    Returns what was read, the judgements, and whether a run failed; ``None`` if it was interrupted.
+    """
+    failed = False
+    seeds = dict.fromkeys((claim.name for claim in experiment.claims), schedule[0])
+    for look, count in enumerate(schedule, start=1):
+        runs = experiment.runs(count)
+        code = run_missing(experiment, runs, arms, count)
+        if code == 130:
+            return None
+        failed = failed or code != 0
+        reading = Reading(runs)
+        judgements = judge_experiment(experiment, reading, seeds, len(schedule))
+        undecided = [j.claim for j in judgements if j.verdict is Verdict.INCONCLUSIVE]
+        arms = [arm for arm in arms if any(arm in claim.arms for claim in undecided)]
+        if not arms or look == len(schedule):
+            break
+        seeds |= dict.fromkeys((claim.name for claim in undecided), schedule[look])
+        OUT.print(f"{len(undecided)} claims are undecided with {count} seeds; more seeds for them")
+    return reading, judgements, failed
 
 
 def parser() -> argparse.ArgumentParser:
