@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -71,10 +72,8 @@ def test_kills_at_random_moments_lose_nothing_and_repeat_nothing(
         if process.poll() is None:
             workers = children(process.pid)
             victim = dice.choice(workers) if kill % 2 and workers else process.pid
-            try:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.kill(victim, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
             if victim != process.pid:  # the parent goes on; it too is killed, some time later
                 time.sleep(dice.uniform(0, 6))
                 process.kill()

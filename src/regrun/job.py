@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -68,8 +67,6 @@ def job(cfg: DictConfig) -> Outcome:
     directory = Path(os.path.relpath(hydra.runtime.output_dir))
     label = label_of(experiment, overrides)
     display = Display(brief=multirun, silent=packed or watched or not is_first_process())
-    if packed:
-        follow_parent()
     RUNNING.acquire()
     try:
         config = plain_config(with_hydra)
@@ -98,13 +95,14 @@ def job(cfg: DictConfig) -> Outcome:
         RUNNING.release()
 
 
-@cache
-def follow_parent() -> None:
-    """End this worker once the process that launched it is gone: nobody would, after a ``kill -9``.
+def follow(launcher: int) -> None:
+    """End this worker once its launcher is gone: nobody would, after a ``kill -9``.
 
     A run under way saves its state first.
+
+    Args:
+        launcher: the process that started this one.
     """
-    launcher = os.getppid()
 
     def watch() -> None:
         while os.getppid() == launcher:

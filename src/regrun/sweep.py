@@ -160,6 +160,10 @@ def run_jobs(
 def launch(jobs: Sequence[Job], launcher: Launcher, config: DictConfig) -> tuple[list[JobReturn], str | None]:
     """Hand jobs to the launcher; returns its results, in order, and why it broke off, if it did."""
     one_by_one = config.hydra.launcher._target_ == BASIC_LAUNCHER
+    if not one_by_one:
+        from regrun.workers import use_following_workers  # joblib takes 0.1 s
+
+        use_following_workers()
     results: list[JobReturn] = []
     for batch in [[job] for job in jobs] if one_by_one else [list(jobs)]:
         try:
