@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,20 +11,6 @@ from regrun.record import write_atomically
 
 if TYPE_CHECKING:
     from regrun.reproduction.entry import Entry
-
-# What a run's numbers depend on; a change elsewhere leaves them as they are.
-NUMERICAL = (
-    "data",
-    "models",
-    "optimizers",
-    "papers",
-    "probability_maps",
-    "probes",
-    "procedures",
-    "regularizers",
-    "solvers",
-    "tasks",
-)
 
 
 def entry_name(experiment: str, scale: str, variant: str = "") -> str:
@@ -86,17 +70,3 @@ def seconds_per_arm(outputs: Path, experiment: str, scale: str) -> dict[str, flo
         if file.exists():
             return {name: arm.seconds for name, arm in read_entry(file).arms.items() if arm.seconds}
     return {}
-
-
-@cache
-def code_fingerprint() -> dict[str, str]:
-    """A hash of the source of each package that a run's numbers depend on."""
-    root = Path(__file__).parent
-    hashes = {}
-    for package in NUMERICAL:
-        digest = hashlib.sha256()
-        for file in sorted((root / package).rglob("*.py")):
-            digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
-        if (root / package).is_dir():
-            hashes[package] = digest.hexdigest()[:16]
-    return hashes

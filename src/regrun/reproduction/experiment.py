@@ -17,7 +17,8 @@ from regrun.claims.config import check_measured
 from regrun.errors import UserError, nearest
 from regrun.record import Status
 from regrun.reproduction.plan import PlannedArm, PlannedRun, plan_arms, plan_runs
-from regrun.whitelist import check_target_names
+from regrun.sources import source_hashes
+from regrun.whitelist import check_target_names, find_targets
 
 # Overrides that say where and how runs are executed, and leave the experiment as it stands.
 NOT_OF_THE_EXPERIMENT = ("trainer", "logger", "hydra", "outputs", "data_dir", "checkpoint_seconds", "force")
@@ -83,6 +84,12 @@ class Experiment:
         for arm in planned.values():
             check_target_names(arm.config)
         return planned
+
+    def source_hashes(self) -> dict[str, str]:
+        """A hash of every source file that the numbers of its runs depend on, by module."""
+        return source_hashes(
+            {target for arm in self.planned.values() for _, target in find_targets(arm.config["procedure"])}
+        )
 
     def runs(self, seeds: int) -> list[PlannedRun]:
         """All arms × seeds."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from regrun.arms import Arm
 from regrun.claims import Judgement, Verdict, judge, read_claims
-from regrun.ledger import code_fingerprint
 from regrun.record import Status
 from regrun.reproduction.entry import ArmEntry, ClaimEntry, Cost, Entry, claim_entry, measured_table
 from regrun.reproduction.experiment import Experiment
@@ -67,7 +66,7 @@ def make_entry(
         ),
         environment=_environment(newest) if newest else {},
         commits=sorted({str(manifest["environment"]["commit"]) for manifest in manifests}),
-        code=code_fingerprint(),
+        code=experiment.source_hashes(),
         judged=time.strftime("%Y-%m-%d", time.gmtime()),
     ).sealed()
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from regrun.console import OUT
 from regrun.errors import UserError
-from regrun.ledger import code_fingerprint, ledger_file, read_entry
+from regrun.ledger import ledger_file, read_entry
 from regrun.report.terminal import MARKS, summary_line
 from regrun.reproduction.entry import ClaimEntry, Entry
 from regrun.reproduction.experiment import Experiment, load_experiment
@@ -76,7 +76,7 @@ def agree(written: ClaimEntry, again: ClaimEntry) -> bool:
 
 def changes(entry: Entry, experiment: Experiment) -> Iterator[str]:
     """What is no longer as it was when the entry was written, in one line each."""
-    code = code_fingerprint()
+    code = experiment.source_hashes()
     if changed := sorted(name for name in {*code, *entry.code} if code.get(name) != entry.code.get(name)):
         yield f"the code has changed since: {', '.join(changed)}"
     arms = {name: planned.identity(0) for name, planned in experiment.planned.items()}
