@@ -70,8 +70,8 @@ class Board:
         self.look(announce=not self.live)
 
     def say(self, outcome: Outcome) -> None:
-        """Print how a run ended, unless the table shows it."""
-        if outcome.status is not Status.COMPLETE:
+        """Print how a run ended, unless the table says it all."""
+        if outcome.status not in (Status.COMPLETE, Status.INTERRUPTED):
             print_outcome(outcome)
 
     def _watch(self) -> None:
