@@ -24,17 +24,19 @@ def test_collapse_is_a_share_over_all_batches() -> None:
     probe = SoftmaxCollapse("float32")
     for margins in ([20.0, 1.0, 1.0], [30.0]):
         z = torch.tensor([[m, 0.0] for m in margins])
-        probe.update(Batch(z, torch.zeros(len(z)), torch.arange(len(z))), Output(z))
+        y = torch.zeros(len(z))
+        probe.update(Batch(z, y, torch.arange(len(z))), Output(z), y)
     assert probe.compute(SimpleNamespace()) == {"softmax_collapse": pytest.approx(0.5)}
     z = torch.zeros(1, 2)
-    probe.update(Batch(z, torch.zeros(1), torch.arange(1)), Output(z))
+    probe.update(Batch(z, torch.zeros(1), torch.arange(1)), Output(z), torch.zeros(1))
     assert float(probe.compute(SimpleNamespace())["softmax_collapse"]) == 0
 
 
 def test_logit_scale_and_margin() -> None:
     z = torch.tensor([[3.0, -5.0, 1.0], [0.0, 2.0, 4.0]])
     probe = LogitScale()
-    probe.update(Batch(z, torch.tensor([0, 1]), torch.arange(2)), Output(z))
+    y = torch.tensor([0, 1])
+    probe.update(Batch(z, y, torch.arange(2)), Output(z), y)
     values = probe.compute(SimpleNamespace())
     assert float(values["logit_scale"]) == pytest.approx((5 + 4) / 2)
     assert float(values["logit_margin"]) == pytest.approx((2 - 2) / 2)

@@ -52,6 +52,7 @@ pretraining:
   model: ${model}
   optimizer: ${optimizer}
   schedule: ${schedule}
+  augmentations: ${augmentation}
   regularizers: ${regularizer}
   probes: ${probe}
   steps: ${steps}

@@ -14,6 +14,9 @@ from regrun.paths import conf_dir
 
 COMPONENT_GROUPS = (
     "dataset",
+    "label_noise",
+    "pixels",
+    "augmentation",
     "model",
     "optimizer",
     "schedule",

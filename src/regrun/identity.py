@@ -16,14 +16,15 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     That is the resolved procedure (dataset, model, optimizer, regularizers, probes, budget, ...), the
     seed, and the precision. Names, paths, loggers and the machine are not part of it: what a run was
     computed on stands in its record. Two configs that differ only in the order of keys are the same, except
-    for regularizers, whose order is the order in which they act.
+    for augmentations and regularizers, whose order is the order in which they act.
 
     Args:
         config: the resolved config, as plain dictionaries and lists.
     """
     procedure = dict(config["procedure"])
-    if isinstance(regularizers := procedure.get("regularizers"), Mapping):
-        procedure["regularizers"] = list(regularizers.items())
+    for ordered in ("augmentations", "regularizers"):
+        if isinstance(named := procedure.get(ordered), Mapping):
+            procedure[ordered] = list(named.items())
     asked = {
         "procedure": procedure,
         "seed": config["seed"],

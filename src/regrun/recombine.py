@@ -13,8 +13,8 @@ from regrun.catalogue import read_yaml
 from regrun.errors import UserError
 
 # Groups of which a run has one member, and groups of which it has several, keyed by name.
-SINGLE = ("dataset", "model", "optimizer", "schedule", "procedure")
-SEVERAL = ("regularizer", "probe")
+SINGLE = ("dataset", "label_noise", "pixels", "model", "optimizer", "schedule", "procedure")
+SEVERAL = ("augmentation", "regularizer", "probe")
 
 
 def recombined(cfg: DictConfig) -> DictConfig:
@@ -29,7 +29,7 @@ def recombined(cfg: DictConfig) -> DictConfig:
         cfg: a composed config with its ``hydra`` node; left as it is.
 
     Raises:
-        UserError: if the command line sets something of a regularizer or probe that is not chosen.
+        UserError: if the command line sets something of a regularizer, say, that is not chosen.
     """
     result = cfg.copy()
     intended = intended_choices(cfg)

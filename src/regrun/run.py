@@ -158,6 +158,7 @@ class Run:
                 "precision": description.precision,
                 "sizes": dict(description.sizes),
                 "data_fingerprint": description.data_fingerprint,
+                "notes": list(description.notes),
                 "environment": describe_environment(),
             },
             self.config,
@@ -172,6 +173,8 @@ class Run:
         }
         if description.sizes:
             facts["sizes"] = "    ".join(f"{n:,} {what}" for what, n in description.sizes.items())
+        if description.notes:
+            facts["data"] = "; ".join(description.notes)
         if description.resume_step is not None:
             facts["resumes"] = f"after step {description.resume_step}"
         self.display.header(f"{self.experiment} · {self.arm}", facts)
@@ -213,7 +216,8 @@ class Run:
             record = part.record
             if record.status is Status.COMPLETE and record.checkpoint.exists():
                 metrics = {k: math.nan if v is None else v for k, v in record.result()["metrics"].items()}
-                return Stage(record.checkpoint, metrics, directory)
+                curves = {name: dict(zip(*columns, strict=True)) for name, columns in record.curves().items()}
+                return Stage(record.checkpoint, metrics, curves, directory)
             try:
                 with untouched_generators():
                     part.execute(procedure)

@@ -43,6 +43,8 @@ def explain(judgement: Judgement) -> str:
 
 def figure(value: float) -> str:
     """A number for people: four significant digits."""
+    if math.isnan(value):
+        return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     text = number(value) if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"

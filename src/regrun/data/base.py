@@ -12,19 +12,36 @@ import torch
 from torch import Tensor
 
 
+class Mixture(NamedTuple):
+    """What a mixed batch was mixed of: sample ``i`` of the batch and sample ``partner[i]`` of it.
+
+    Attributes:
+        x: the inputs before mixing, ``(batch, ...)``.
+        partner: positions in the batch, ``(batch,)`` of int64.
+        share: of the sample itself, ``(batch,)`` in ``[0, 1]``; the partner has the rest.
+    """
+
+    x: Tensor
+    partner: Tensor
+    share: Tensor
+
+
 class Batch(NamedTuple):
     """Some samples of a dataset.
 
     Attributes:
         x: inputs, ``(batch, ...)``.
-        y: targets, ``(batch,)`` of class indices for classification.
+        y: targets, ``(batch,)`` of class indices for classification, or ``(batch, classes)`` of probabilities
+            where a regularizer has made them so.
         index: each sample's position in its split, ``(batch,)`` of int64; methods that remember
             something per sample need it.
+        mixture: what it was mixed of, if it was.
     """
 
     x: Tensor
     y: Tensor
     index: Tensor  # type: ignore[assignment]  # tuple has a method of this name, unused here
+    mixture: Mixture | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,10 @@ class Tokens:
     vocabulary: int
     length: int
 
+    def prepare(self, x: Tensor) -> Tensor:
+        """What a model reads of a batch as it is stored: the same."""
+        return x
+
 
 @dataclass(frozen=True)
 class Features:
@@ -41,8 +62,34 @@ class Features:
 
     shape: tuple[int, ...]
 
+    def prepare(self, x: Tensor) -> Tensor:
+        """What a model reads of a batch as it is stored: the same."""
+        return x
 
-InputSpec = Tokens | Features
+
+@dataclass(frozen=True)
+class Images:
+    """Inputs that are images: uint8 ``(n, channels, height, width)`` from 0 to 255.
+
+    Attributes:
+        shape: channels, height, width.
+        mean: of each channel, where 1 is white.
+        std: of each channel.
+    """
+
+    shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What a model reads: float32, each channel with mean 0 and variance 1, channels last in memory."""
+        mean = torch.tensor(self.mean, device=x.device)[:, None, None] * 255
+        scale = torch.tensor(self.std, device=x.device)[:, None, None].reciprocal() / 255
+        pixels = x.to(torch.float32, memory_format=torch.channels_last, copy=True)
+        return pixels.sub_(mean).mul_(scale)
+
+
+InputSpec = Tokens | Features | Images
 
 
 @dataclass(frozen=True)
@@ -72,15 +119,35 @@ class Samples:
 
 @dataclass(frozen=True)
 class Splits:
-    """A dataset, split. ``test`` is never trained on."""
+    """A dataset, split.
+
+    Attributes:
+        train: what is trained on.
+        test: never trained on, and never chosen by.
+        validation: to choose by, corrupted as the train split is; ``None`` where there is none.
+        notes: what is worth a line about these data: where they come from, what is odd about them.
+    """
 
     train: Samples
     test: Samples
+    validation: Samples | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> dict[str, Samples]:
+        """The splits there are, by name, train first."""
+        named = {"train": self.train, "test": self.test}
+        return named if self.validation is None else {**named, "validation": self.validation}
+
+    def to(self, device: torch.device) -> Splits:
+        """The same splits on another device."""
+        validation = None if self.validation is None else self.validation.to(device)
+        return Splits(self.train.to(device), self.test.to(device), validation, self.notes)
 
     def fingerprint(self) -> str:
-        """A hash of every tensor of both splits: equal exactly when the data are."""
+        """A hash of every tensor of all splits: equal exactly when the data are."""
         digest = hashlib.sha256()
-        for samples in (self.train, self.test):
+        for samples in self.named.values():
             for tensor in (samples.x, samples.y, samples.clean):
                 digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
                 digest.update(tensor.contiguous().cpu().numpy().tobytes())

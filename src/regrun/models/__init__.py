@@ -1,8 +1,24 @@
 """Models: plain modules that size themselves from a dataset's inputs and classes."""
 
+from regrun.models.fast_resnet import FastResNet
 from regrun.models.mlp import MLP
 from regrun.models.one_hot import OneHotLinear
 from regrun.models.output import Output
+from regrun.models.resnet import PreActResNet, ResNet, WideResNet
+from regrun.models.rethinking import SmallAlexNet, SmallInception
 from regrun.models.transformer import Transformer
+from regrun.models.vgg import VGG
 
-__all__ = ["MLP", "OneHotLinear", "Output", "Transformer"]
+__all__ = [
+    "MLP",
+    "VGG",
+    "FastResNet",
+    "OneHotLinear",
+    "Output",
+    "PreActResNet",
+    "ResNet",
+    "SmallAlexNet",
+    "SmallInception",
+    "Transformer",
+    "WideResNet",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 Schedule = Callable[[int], float]
 
@@ -31,6 +31,17 @@ def linear(steps: int, warmup: int = 0, floor: float = 0.0) -> Schedule:
 
     def factor(step: int) -> float:
         return _warm(step, warmup) * (1 - (1 - floor) * _progress(step, steps, warmup))
+
+    return factor
+
+
+def multistep(steps: int, milestones: Sequence[float], gamma: float = 0.1, warmup: int = 0) -> Schedule:
+    """Multiplied by ``gamma`` at each milestone, which is a share of ``steps``."""
+    if any(not 0 < share < 1 for share in milestones):
+        raise ValueError(f"milestones must be shares of the steps, between 0 and 1, got {list(milestones)}")
+
+    def factor(step: int) -> float:
+        return _warm(step, warmup) * gamma ** sum(step >= share * steps for share in milestones)
 
     return factor
 

@@ -25,7 +25,7 @@ class LogitScale(Probe):
         self.scale = MeanMetric(nan_strategy="disable")
         self.margin = MeanMetric(nan_strategy="disable")
 
-    def update(self, batch: Batch, output: Output) -> None:
+    def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
         """See the class."""
         z = output.logits.detach()
         y = batch.y[:, None]

@@ -33,7 +33,7 @@ class SoftmaxCollapse(Probe):
         self.dtype = DTYPES[dtype]
         self.share = MeanMetric(nan_strategy="disable")
 
-    def update(self, batch: Batch, output: Output) -> None:
+    def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
         """See the class."""
         self.share.update(is_collapsed(output.logits, self.dtype).float())
 

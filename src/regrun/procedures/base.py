@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -117,6 +117,7 @@ class Description:
         precision: the floating-point format, in words.
         sizes: numbers worth a line in the header, by name.
         data_fingerprint: a hash of the data; empty where there are none.
+        notes: what is worth a line about the data.
         resume_step: the step of the saved state the run goes on from; what was logged later is forgotten.
         is_main_process: whether this process is the one that records and prints.
     """
@@ -126,6 +127,7 @@ class Description:
     precision: str = "32-true"
     sizes: Mapping[str, int] = field(default_factory=dict)
     data_fingerprint: str = ""
+    notes: Sequence[str] = ()
     resume_step: int | None = None
     is_main_process: bool = True
 
@@ -137,11 +139,13 @@ class Stage:
     Attributes:
         checkpoint: the state it ended with.
         metrics: its final metrics.
+        curves: all it logged: values by step, by name.
         directory: its record.
     """
 
     checkpoint: Path
     metrics: Mapping[str, float]
+    curves: Mapping[str, Mapping[int, float]]
     directory: Path
 
 

@@ -96,7 +96,7 @@ def make_trainer(
     try:
         with quiet_lightning():
             return pl.Trainer(
-                **arguments,
+                **{**arguments, "precision": chosen_precision(arguments)},
                 max_steps=steps,
                 max_epochs=-1,
                 val_check_interval=eval_every,
@@ -114,6 +114,21 @@ def make_trainer(
             f"this machine cannot run the chosen trainer: {one_line(error)} "
             "(trainer=cpu needs nothing; regrun doctor says what is here)"
         ) from error
+
+
+def chosen_precision(arguments: Mapping[str, Any]) -> str:
+    """The precision asked for; for ``auto``, autocast to bfloat16 where the hardware computes in it.
+
+    Not for experiments about numerical precision. The record says what was chosen.
+    """
+    precision = str(arguments["precision"])
+    if precision != "auto":
+        return precision
+    if arguments["accelerator"] in ("gpu", "cuda"):
+        fits = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fits = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if fits else "32-true"
 
 
 def check_checkpoint(path: Path) -> int:

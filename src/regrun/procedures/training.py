@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from regrun.data.base import Dataset
+from regrun.data.base import Dataset, Splits
+from regrun.errors import one_line
 from regrun.probes.base import Probe
 from regrun.procedures.base import Context, Description
 from regrun.procedures.generators import seed_generators
@@ -20,7 +23,7 @@ from regrun.procedures.trainer import (
     quiet_lightning,
 )
 from regrun.regularizers.base import Regularizer
-from regrun.tasks.supervised import EVALUATED, Supervised
+from regrun.tasks.supervised import EVALUATED, VALIDATED, Supervised
 
 
 class SupervisedTraining:
@@ -31,6 +34,7 @@ class SupervisedTraining:
         model: builds the network from ``inputs`` and ``classes``.
         optimizer: builds the optimizer from ``(name, parameter)`` pairs.
         schedule: builds the learning-rate factor from ``steps``, or gives ``None`` for a constant rate.
+        augmentations: by name, in order; act on the stored inputs of whole training batches.
         regularizers: by name, in the order in which they act.
         probes: by name.
         steps: optimization steps.
@@ -44,6 +48,7 @@ class SupervisedTraining:
         model: Callable[..., nn.Module],
         optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer],
         schedule: Callable[..., Callable[[int], float] | None],
+        augmentations: Mapping[str, nn.Module],
         regularizers: Mapping[str, Regularizer],
         probes: Mapping[str, Probe],
         steps: int,
@@ -58,6 +63,7 @@ class SupervisedTraining:
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
+        self.augmentations = augmentations
         self.regularizers = regularizers
         self.probes = probes
         self.steps = steps
@@ -67,7 +73,51 @@ class SupervisedTraining:
     @property
     def metrics(self) -> list[str]:
         """What an evaluation reports: the task's own metrics, and the probes'."""
-        return [*EVALUATED, *(name for probe in self.probes.values() for name in probe.metrics)]
+        validated = VALIDATED if getattr(self.dataset, "validation", 0) else ()
+        return [*EVALUATED, *validated, *(name for probe in self.probes.values() for name in probe.metrics)]
+
+    def build(self, splits: Splits, seed: int, report: Callable[[int, dict[str, float]], None]) -> Supervised:
+        """The task, before training.
+
+        Args:
+            splits: the dataset's samples.
+            seed: of the shuffling; the generators are seeded by the caller.
+            report: called at each evaluation.
+        """
+        return Supervised(
+            self.model(inputs=self.dataset.inputs, classes=self.dataset.classes),
+            self.dataset,
+            splits,
+            self.optimizer,
+            self.schedule(steps=self.steps),
+            self.augmentations,
+            self.regularizers,
+            self.probes,
+            self.eval_every,
+            self.batch_size,
+            seed,
+            report,
+        )
+
+    def restore(self, checkpoint: Path, splits: Splits) -> Supervised:
+        """The task as training left it.
+
+        Args:
+            checkpoint: what training has saved.
+            splits: the dataset's samples.
+
+        Raises:
+            ValueError: if the checkpoint is of another model.
+        """
+        task = self.build(splits, 0, lambda step, metrics: None)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        prefix = "model."
+        weights = {name.removeprefix(prefix): w for name, w in state.items() if name.startswith(prefix)}
+        try:
+            task.model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(f"{checkpoint} has the weights of another model: {one_line(error)}") from error
+        return task
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, and return the metrics of the last evaluation."""
@@ -80,23 +130,11 @@ class SupervisedTraining:
             final.update(metrics)
             context.log(step, metrics)
 
-        task = Supervised(
-            self.model(inputs=self.dataset.inputs, classes=self.dataset.classes),
-            self.dataset,
-            splits,
-            self.optimizer,
-            self.schedule(steps=self.steps),
-            self.regularizers,
-            self.probes,
-            self.eval_every,
-            self.batch_size,
-            context.seed,
-            report,
-        )
+        task = self.build(splits, context.seed, report)
+        saved = context.saved_state
         trainer = make_trainer(
             context.trainer, self.steps, self.eval_every, [Interruptible(context), Progress(context)]
         )
-        saved = context.saved_state
         resume_step = check_checkpoint(saved) if saved is not None else None
         context.begin(
             Description(
@@ -104,11 +142,11 @@ class SupervisedTraining:
                 device=describe_device(trainer),
                 precision=str(trainer.precision),
                 sizes={
-                    "train samples": len(splits.train),
-                    "test samples": len(splits.test),
+                    **{f"{name} samples": len(samples) for name, samples in splits.named.items()},
                     "parameters": sum(p.numel() for p in task.model.parameters()),
                 },
                 data_fingerprint=splits.fingerprint(),
+                notes=splits.notes,
                 resume_step=resume_step,
                 is_main_process=trainer.is_global_zero,
             )

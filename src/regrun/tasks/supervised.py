@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from regrun.data.base import Batch, Dataset, Splits
+from regrun.data.base import Batch, Dataset, Images, InputSpec, Splits
 from regrun.data.stream import BatchList, BatchStream
 from regrun.errors import TrainingDivergedError
 from regrun.models.output import as_output
@@ -25,17 +25,21 @@ from regrun.probes.base import Probe
 from regrun.regularizers.base import Regularizer, Step, overrides
 
 EVALUATION_BATCH = 16_384
-SPLITS = ("train", "test")  # in the order of the validation loaders
+EVALUATION_BATCH_OF_IMAGES = 1000  # whose intermediate results are many times their size
 EVALUATED = ("loss", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
+# Where there is a validation split; the last is the test accuracy at the best validation accuracy so far.
+VALIDATED = ("validation_loss", "validation_accuracy", "early_stopped_test_accuracy")
 
 
 class Supervised(pl.LightningModule):
     """Minimizes a classification loss, with regularizers at their moments and probes at evaluations.
 
     The loss is softmax cross-entropy of the logits in the model's precision, unless a regularizer replaces
-    it. An evaluation runs over both splits and reports ``train_loss``, ``train_accuracy``, ``test_loss``,
+    it. An evaluation runs over all splits and reports ``train_loss``, ``train_accuracy``, ``test_loss``,
     ``test_accuracy`` (softmax cross-entropy in float64, whatever is trained on), ``loss`` (the training
-    objective of the last step, penalties included) and what the probes measure.
+    objective of the last step, penalties included) and what the probes measure. Where there is a validation
+    split, its loss and accuracy too, and ``early_stopped_test_accuracy``, the test accuracy at the evaluation
+    whose validation accuracy is the best so far.
 
     Args:
         model: the network; returns logits or an ``Output``.
@@ -43,6 +47,7 @@ class Supervised(pl.LightningModule):
         splits: the samples.
         make_optimizer: builds the optimizer from ``(name, parameter)`` pairs.
         schedule: factor of the learning rate at a step; ``None`` keeps it constant.
+        augmentations: by name, in order; change the inputs of training batches as they are stored.
         regularizers: by name, in order.
         probes: by name.
         eval_every: steps between evaluations.
@@ -61,6 +66,7 @@ class Supervised(pl.LightningModule):
         splits: Splits,
         make_optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer],
         schedule: Callable[[int], float] | None,
+        augmentations: Mapping[str, nn.Module],
         regularizers: Mapping[str, Regularizer],
         probes: Mapping[str, Probe],
         eval_every: int,
@@ -72,11 +78,14 @@ class Supervised(pl.LightningModule):
         replacing = [name for name, regularizer in regularizers.items() if overrides(regularizer, "loss")]
         if len(replacing) > 1:
             raise ValueError(f"{' and '.join(replacing)} both replace the loss; choose one of them")
-        self.model = model
-        self.inputs = dataset.inputs
+        self.inputs: InputSpec = dataset.inputs
+        images = isinstance(self.inputs, Images)
+        self.model = model.to(memory_format=torch.channels_last) if images else model
+        self.evaluation_batch = EVALUATION_BATCH_OF_IMAGES if images else EVALUATION_BATCH
         self.classes = dataset.classes
         self.train_samples = len(splits.train)
         self.splits = splits
+        self.split_names = list(splits.named)
         self.make_optimizer = make_optimizer
         self.schedule = schedule
         self.eval_every = eval_every
@@ -84,6 +93,8 @@ class Supervised(pl.LightningModule):
         self.seed = seed
         self.report = report
 
+        self.augmentations = nn.Sequential(*augmentations.values())
+        self._prepares = images or bool(augmentations)
         self.regularizers = nn.ModuleDict(regularizers)
         self.probes = nn.ModuleDict(probes)
         self._transforming = _acting(regularizers, "transform")
@@ -94,16 +105,20 @@ class Supervised(pl.LightningModule):
         self._probing = list(probes.values())
 
         self.accuracies = [
-            MulticlassAccuracy(self.classes, average="micro", validate_args=False) for _ in SPLITS
+            MulticlassAccuracy(self.classes, average="micro", validate_args=False) for _ in splits.named
         ]
-        self.evaluation_losses = [MeanMetric(nan_strategy="disable") for _ in SPLITS]
+        self.evaluation_losses = [MeanMetric(nan_strategy="disable") for _ in splits.named]
         self.metrics = nn.ModuleList([*self.accuracies, *self.evaluation_losses])  # to move with the device
+        if splits.validation is not None:  # accuracies on the validation and the test split
+            self.register_buffer("best", torch.tensor([-1.0, math.nan], dtype=torch.float64))
         self._losses: list[tuple[int, Tensor]] = []  # with their steps, not yet looked at
         self._last_loss: float | None = None
         self._optimizer: Optimizer | None = None
         self._random_state: dict[str, Any] | None = None
         for regularizer in regularizers.values():
             regularizer.attach(self)
+
+    best: Tensor
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the current hook here some forty times a step, and a module's own bookkeeping for
@@ -125,7 +140,7 @@ class Supervised(pl.LightningModule):
     def splits_on_device(self) -> Splits:
         """The samples, moved to the device once."""
         if self.splits.train.x.device != self.device:
-            self.splits = Splits(self.splits.train.to(self.device), self.splits.test.to(self.device))
+            self.splits = self.splits.to(self.device)
         return self.splits
 
     def train_dataloader(self) -> BatchStream:
@@ -141,11 +156,11 @@ class Supervised(pl.LightningModule):
         )
 
     def val_dataloader(self) -> list[BatchList]:
-        """The train and the test split, each once."""
+        """Every split once, train first."""
         trainer = self.trainer
         return [
-            BatchList(split, EVALUATION_BATCH, trainer.global_rank, trainer.world_size)
-            for split in (self.splits_on_device().train, self.splits_on_device().test)
+            BatchList(split, self.evaluation_batch, trainer.global_rank, trainer.world_size)
+            for split in self.splits_on_device().named.values()
         ]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -156,6 +171,8 @@ class Supervised(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The objective of one batch."""
+        if self._prepares:
+            batch = batch._replace(x=self.inputs.prepare(self.augmentations(batch.x)))
         for regularizer in self._transforming:
             batch = regularizer.transform(batch)
         output = as_output(self.model(batch.x))
@@ -191,7 +208,9 @@ class Supervised(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer and, where the learning rate changes, its schedule."""
-        self._optimizer = self.make_optimizer(self.named_parameters())
+        self._optimizer = self.make_optimizer(
+            (name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad
+        )
         if self.schedule is None:
             return self._optimizer
         scheduler = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self.schedule)
@@ -203,14 +222,16 @@ class Supervised(pl.LightningModule):
     # ------------------------------------------------------------ evaluation
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Evaluate one batch of the train (0) or the test split (1)."""
+        """Evaluate one batch of the split of this number; 0 is the train split."""
+        batch = batch._replace(x=self.inputs.prepare(batch.x))
         output = as_output(self.model(batch.x))
         losses = F.cross_entropy(output.logits.double(), batch.y, reduction="none")
         self.evaluation_losses[dataloader_idx].update(losses)
         self.accuracies[dataloader_idx].update(output.logits, batch.y)
-        if SPLITS[dataloader_idx] == "train":
-            for probe in self._probing:
-                probe.update(batch, output)
+        for probe in self._probing:
+            if probe.split == self.split_names[dataloader_idx]:
+                clean = self.splits.named[probe.split].clean[batch.index]
+                probe.update(batch, output, clean)
 
     def on_validation_epoch_start(self) -> None:
         """Evaluate nothing once the loss has diverged."""
@@ -222,10 +243,17 @@ class Supervised(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Report the evaluation."""
         row: dict[str, float | Tensor] = {} if self._last_loss is None else {"loss": self._last_loss}
-        for split, loss, accuracy in zip(SPLITS, self.evaluation_losses, self.accuracies, strict=True):
+        for split, loss, accuracy in zip(
+            self.splits.named, self.evaluation_losses, self.accuracies, strict=True
+        ):
             row |= {f"{split}_loss": loss.compute(), f"{split}_accuracy": accuracy.compute()}
             loss.reset()
             accuracy.reset()
+        if self.splits.validation is not None:
+            accuracies = [float(row[f"{split}_accuracy"]) for split in ("validation", "test")]
+            if accuracies[0] > self.best[0]:
+                self.best = self.best.new_tensor(accuracies)
+            row["early_stopped_test_accuracy"] = self.best[1]
         for probe in self._probing:
             row |= probe.compute(self)
         self.report(self.trainer.global_step, {name: float(value) for name, value in row.items()})

@@ -1,0 +1,7 @@
+"""Augmentations: what happens to whole batches of stored images before they are trained on."""
+
+from regrun.augmentations.geometry import HorizontalFlip, RandomCrop
+from regrun.augmentations.occlusion import Cutout
+from regrun.augmentations.rand_augment import RandAugment
+
+__all__ = ["Cutout", "HorizontalFlip", "RandAugment", "RandomCrop"]

@@ -1,0 +1,229 @@
+"""The image datasets that torchvision knows: found, mirrored, or downloaded and checked."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from regrun.data.base import Images
+from regrun.data.cifar100_classes import CLASSES, NEXT_IN_SUPERCLASS
+from regrun.data.download import fetch
+from regrun.data.image_cache import Arrays, Decoded, cached
+from regrun.data.image_folder import read_trees
+from regrun.data.images import ImageDataset
+from regrun.data.label_noise import LabelNoise
+from regrun.data.pixels import Pixels
+
+# One thing that is offered: where from, the file below the data directory, its MD5.
+Offer = tuple[Sequence[str], str, str]
+
+
+class TorchvisionImages(ImageDataset):
+    """A dataset whose files lie in the data directory as torchvision has them.
+
+    If they do not, an offline mirror of it is used that lies there: ``<name>_train.tar`` and
+    ``<name>_test.tar``, class-per-folder trees; else the files are downloaded and checked.
+
+    Args:
+        label_noise: see ``ImageDataset``.
+        pixels: see ``ImageDataset``.
+        validation: see ``ImageDataset``.
+        train_limit: see ``ImageDataset``.
+        test_limit: see ``ImageDataset``.
+    """
+
+    name: ClassVar[str]
+    torchvision_name: ClassVar[str]
+    SPLITS: ClassVar[tuple[dict[str, Any], dict[str, Any]]] = ({"train": True}, {"train": False})
+
+    def __init__(
+        self,
+        label_noise: LabelNoise,
+        pixels: Pixels,
+        validation: int = 0,
+        train_limit: int | None = None,
+        test_limit: int | None = None,
+    ) -> None:
+        super().__init__(label_noise, pixels, validation, train_limit, test_limit)
+        self.classes = len(self.names)
+
+    @property
+    def factory(self) -> Any:
+        """Torchvision's class."""
+        from torchvision import datasets  # takes a second
+
+        return getattr(datasets, self.torchvision_name)
+
+    @abstractmethod
+    def offers(self) -> Iterator[Offer]:
+        """The files that are downloaded."""
+
+    @abstractmethod
+    def sources(self, data_dir: Path) -> list[Path]:
+        """The files or folders that are decoded."""
+
+    def read(self, data_dir: Path) -> tuple[Decoded, Decoded, str]:
+        """See ``ImageDataset``."""
+        mirror = [data_dir / f"{self.name}_{split}.tar" for split in ("train", "test")]
+        if not self._is_here(data_dir):
+            if all(file.exists() for file in mirror):
+                train, test = read_trees(data_dir, mirror[0], mirror[1], self.inputs.shape)
+                if train.names != tuple(sorted(self.names)):
+                    raise ValueError(f"{mirror[0]} does not have the classes of {self.name}")
+                return (
+                    in_order(train, self.names),
+                    in_order(test, self.names),
+                    f"a mirror of {self.name} in {data_dir}: its images may be compressed once more",
+                )
+            for urls, file, md5 in self.offers():
+                fetch(urls, data_dir / file, md5)
+        label = self.name
+        train, test = (
+            cached(
+                self.sources(data_dir),
+                data_dir,
+                f"{label}-{split}",
+                partial(self._decode, data_dir, which),
+            )
+            for split, which in zip(("train", "test"), self.SPLITS, strict=True)
+        )
+        return train, test, ""
+
+    def _is_here(self, data_dir: Path) -> bool:
+        return all(source.exists() for source in self.sources(data_dir))
+
+    def _decode(self, data_dir: Path, which: dict[str, Any]) -> Arrays:
+        try:
+            found = self.factory(str(data_dir), **which, download=not self._is_here(data_dir))
+        except (RuntimeError, OSError, ValueError) as error:
+            raise ValueError(f"the files of {self.name} in {data_dir} are damaged: {error}") from error
+        x = np.asarray(found.data)
+        if x.ndim == 3:
+            x = x[..., None]
+        elif x.shape[1] == 3:  # SVHN has channels first
+            x = x.transpose(0, 2, 3, 1)
+        y = found.targets if hasattr(found, "targets") else found.labels
+        return x.astype(np.uint8, copy=False), np.asarray(y, dtype=np.int64), self.names
+
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+class CIFAR10(TorchvisionImages):
+    """60,000 colour images of 32 × 32 in 10 classes (Krizhevsky 2009)."""
+
+    name = "cifar10"
+    torchvision_name = "CIFAR10"
+    names: Sequence[str] = (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )
+    # truck→automobile, bird→airplane, deer→horse, cat↔dog: Patrini et al., arXiv 1609.03683.
+    confusable: Sequence[int] | None = (0, 1, 0, 5, 7, 3, 6, 7, 8, 1)
+    inputs = Images((3, 32, 32), (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+
+    def offers(self) -> Iterator[Offer]:
+        """See the base."""
+        yield [self.factory.url], self.factory.filename, self.factory.tgz_md5
+
+    def sources(self, data_dir: Path) -> list[Path]:
+        """See the base."""
+        folder = data_dir / self.factory.base_folder
+        batches = [folder / name for name, _ in (*self.factory.train_list, *self.factory.test_list)]
+        # Before they are unpacked, the archive stands for them.
+        archive = data_dir / self.factory.filename
+        return [archive] if archive.exists() and not all(b.exists() for b in batches) else batches
+
+
+class CIFAR100(CIFAR10):
+    """60,000 colour images of 32 × 32 in 100 classes of 20 superclasses (Krizhevsky 2009)."""
+
+    name = "cifar100"
+    torchvision_name = "CIFAR100"
+    names = CLASSES
+    confusable = NEXT_IN_SUPERCLASS
+    inputs = Images((3, 32, 32), (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
+
+
+class MNIST(TorchvisionImages):
+    """70,000 grey images of 28 × 28, handwritten digits (LeCun et al. 1998)."""
+
+    name = "mnist"
+    torchvision_name = "MNIST"
+    names: Sequence[str] = tuple(str(digit) for digit in range(10))
+    # 7→1, 2→7, 5↔6, 3→8: Patrini et al., arXiv 1609.03683.
+    confusable: Sequence[int] | None = (0, 1, 7, 8, 4, 6, 5, 1, 8, 9)
+    inputs = Images((1, 28, 28), (0.1307,), (0.3081,))
+
+    def offers(self) -> Iterator[Offer]:
+        """See the base."""
+        for file, md5 in self.factory.resources:
+            urls = [mirror + file for mirror in self.factory.mirrors]
+            yield urls, f"{self.torchvision_name}/raw/{file}", md5
+
+    def sources(self, data_dir: Path) -> list[Path]:
+        """See the base."""
+        folder = data_dir / self.torchvision_name / "raw"
+        files = [folder / file.removesuffix(".gz") for file, _ in self.factory.resources]
+        packed = [folder / file for file, _ in self.factory.resources]
+        return files if all(file.exists() for file in files) else packed
+
+
+class FashionMNIST(MNIST):
+    """70,000 grey images of 28 × 28, articles of clothing (Xiao et al., arXiv 1708.07747)."""
+
+    name = "fashion_mnist"
+    torchvision_name = "FashionMNIST"
+    names = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+    confusable = None
+    inputs = Images((1, 28, 28), (0.2860,), (0.3530,))
+
+
+class KMNIST(MNIST):
+    """70,000 grey images of 28 × 28, cursive Japanese characters (Clanuwat et al., arXiv 1812.01718)."""
+
+    name = "kmnist"
+    torchvision_name = "KMNIST"
+    names = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+    confusable = None
+    inputs = Images((1, 28, 28), (0.1918,), (0.3483,))
+
+
+class SVHN(TorchvisionImages):
+    """99,289 colour images of 32 × 32, digits of house numbers (Netzer et al. 2011)."""
+
+    name = "svhn"
+    torchvision_name = "SVHN"
+    SPLITS = ({"split": "train"}, {"split": "test"})
+    names: Sequence[str] = tuple(str(digit) for digit in range(10))
+    inputs = Images((3, 32, 32), (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))
+
+    def offers(self) -> Iterator[Offer]:
+        """See the base."""
+        for split in ("train", "test"):
+            url, file, md5 = self.factory.split_list[split]
+            yield [url], file, md5
+
+    def sources(self, data_dir: Path) -> list[Path]:
+        """See the base."""
+        return [data_dir / self.factory.split_list[split][1] for split in ("train", "test")]
+
+
+def in_order(decoded: Decoded, names: Sequence[str]) -> Decoded:
+    """The same images with labels that number ``names``, rather than the names in alphabetical order."""
+    number = np.array([list(names).index(name) for name in decoded.names])
+    y = decoded.y.numpy()
+    return Decoded(decoded.x, decoded.y.new_tensor(number[y]), tuple(names))

@@ -1,0 +1,156 @@
+"""Residual networks for small images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regrun.data.base import InputSpec
+from regrun.models.convolution import Classifier, conv_bn, image_channels, pooled
+
+
+class BasicBlock(nn.Module):
+    """Two 3 × 3 convolutions and a shortcut, normalized and rectified after the sum."""
+
+    def __init__(self, fan_in: int, fan_out: int, stride: int) -> None:
+        super().__init__()
+        self.first = conv_bn(fan_in, fan_out, 3, stride)
+        self.second = conv_bn(fan_out, fan_out)[:2]
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or fan_in != fan_out:
+            self.shortcut = conv_bn(fan_in, fan_out, 1, stride)[:2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return F.relu(self.second(self.first(x)) + self.shortcut(x))
+
+
+class PreActBlock(nn.Module):
+    """Two 3 × 3 convolutions, each after its own normalization and ReLU, and a shortcut.
+
+    Where sizes change, the shortcut starts from the rectified input.
+    """
+
+    def __init__(self, fan_in: int, fan_out: int, stride: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(fan_in)
+        self.conv1 = nn.Conv2d(fan_in, fan_out, 3, stride, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(fan_out)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(fan_out, fan_out, 3, 1, 1, bias=False)
+        self.shortcut: nn.Module | None = None
+        if stride != 1 or fan_in != fan_out:
+            self.shortcut = nn.Conv2d(fan_in, fan_out, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        active = F.relu(self.norm1(x))
+        kept = x if self.shortcut is None else self.shortcut(active)
+        return self.conv2(self.dropout(F.relu(self.norm2(self.conv1(active))))) + kept
+
+
+class ResNet(Classifier):
+    """ResNet with the stem for 32 × 32 images: one 3 × 3 convolution, no pooling.
+
+    He et al., arXiv 1512.03385. ``blocks=[2, 2, 2, 2]`` is ResNet-18, 11,173,962 parameters for CIFAR-10;
+    ``[3, 4, 6, 3]`` ResNet-34, 21,282,122.
+
+    Args:
+        inputs: what one input looks like; images.
+        classes: width of the output.
+        blocks: how many of each of the four widths.
+        width: of the first; it doubles at each further one.
+
+    Shape:
+        input ``(batch, channels, height, width)``, logits ``(batch, classes)``, features
+        ``(batch, 8 * width)``.
+
+    Raises:
+        ValueError: if the inputs are not images.
+    """
+
+    def __init__(
+        self, inputs: InputSpec, classes: int, blocks: Sequence[int] = (2, 2, 2, 2), width: int = 64
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [conv_bn(image_channels(inputs), width)]
+        fan_in = width
+        for level, count in enumerate(blocks):
+            for k in range(count):
+                fan_out = width * 2**level
+                layers.append(BasicBlock(fan_in, fan_out, 2 if level and not k else 1))
+                fan_in = fan_out
+        self.body = pooled(*layers)
+        self.head = nn.Linear(fan_in, classes)
+
+
+class PreActResNet(Classifier):
+    """ResNet-18 with normalization before the convolutions. He et al., arXiv 1603.05027.
+
+    As in the code that mixup and ELR+ use, 11,171,146 parameters for CIFAR-10, which normalizes once more
+    neither after the stem nor before the head.
+
+    Args:
+        inputs: what one input looks like; images.
+        classes: width of the output.
+        blocks: how many of each of the four widths.
+        width: of the first; it doubles at each further one.
+
+    Shape:
+        as ``ResNet``.
+
+    Raises:
+        ValueError: if the inputs are not images.
+    """
+
+    def __init__(
+        self, inputs: InputSpec, classes: int, blocks: Sequence[int] = (2, 2, 2, 2), width: int = 64
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(image_channels(inputs), width, 3, 1, 1, bias=False)]
+        fan_in = width
+        for level, count in enumerate(blocks):
+            for k in range(count):
+                fan_out = width * 2**level
+                layers.append(PreActBlock(fan_in, fan_out, 2 if level and not k else 1))
+                fan_in = fan_out
+        self.body = pooled(*layers)
+        self.head = nn.Linear(fan_in, classes)
+
+
+class WideResNet(Classifier):
+    """WRN-depth-factor. Zagoruyko & Komodakis, arXiv 1605.07146.
+
+    28-10 has 36,479,194 parameters for CIFAR-10.
+
+    Args:
+        inputs: what one input looks like; images.
+        classes: width of the output.
+        depth: 6 n + 4.
+        factor: by which the widths 16, 32, 64 are multiplied.
+        dropout: between the convolutions of a block.
+
+    Shape:
+        as ``ResNet``, with features ``(batch, 64 * factor)``.
+
+    Raises:
+        ValueError: if the inputs are not images, or the depth is not 6 n + 4.
+    """
+
+    def __init__(
+        self, inputs: InputSpec, classes: int, depth: int = 28, factor: int = 10, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        if depth < 10 or (depth - 4) % 6:
+            raise ValueError(f"the depth of a WideResNet must be 6 n + 4, such as 16, 28 or 40, got {depth}")
+        layers: list[nn.Module] = [nn.Conv2d(image_channels(inputs), 16, 3, 1, 1, bias=False)]
+        fan_in = 16
+        for level in range(3):
+            for k in range((depth - 4) // 6):
+                fan_out = 16 * factor * 2**level
+                layers.append(PreActBlock(fan_in, fan_out, 2 if level and not k else 1, dropout))
+                fan_in = fan_out
+        self.body = pooled(*layers, nn.BatchNorm2d(fan_in), nn.ReLU(inplace=True))
+        self.head = nn.Linear(fan_in, classes)

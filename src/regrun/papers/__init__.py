@@ -1,0 +1,1 @@
+"""Procedures and measurements that belong to one paper only."""

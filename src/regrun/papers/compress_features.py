@@ -1,0 +1,89 @@
+"""*Compressing Features for Learning with Noisy Labels*: how many features to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from regrun.procedures.base import Context, Description, StoppedError
+from regrun.procedures.evaluation import Features, accuracy, features_of, linear_head
+from regrun.procedures.training import SupervisedTraining
+from regrun.regularizers.feature_dropout import first_only
+
+
+class FeatureCompression:
+    """Trains a classifier, then keeps the number of features that the validation split likes best.
+
+    Features that nested dropout has ordered can be cut after the ``K``-th; the ``K`` with the highest
+    accuracy on the clean labels of the validation split is chosen, and the smallest of equals. Logged at
+    step ``K``. Chen et al., arXiv 2206.13140.
+
+    Args:
+        training: what to train; its dataset has a validation split.
+        kept: the candidates for ``K``, ascending; ``None`` keeps all features, for networks whose features
+            have no order.
+    """
+
+    metrics = (
+        "test_accuracy",
+        "validation_accuracy",
+        "memorized",
+        "kept_features",
+        "all_features_accuracy",
+        "best_epoch_accuracy",
+        "train_accuracy",
+        "cut_accuracy",
+    )
+
+    def __init__(self, training: SupervisedTraining, kept: Sequence[int] | None = None) -> None:
+        if kept is not None and (not kept or list(kept) != sorted({*kept}) or kept[0] < 1):
+            raise ValueError(f"kept must ascend and be at least 1, got {list(kept)}")
+        if not getattr(training.dataset, "validation", 0):
+            raise ValueError("dataset.validation must be above 0: the number of features is chosen on it")
+        self.training = training
+        self.kept = kept
+
+    def __call__(self, context: Context) -> dict[str, float]:
+        """Train, or find the trained network; then choose, and measure what was chosen."""
+        stage = context.stage("training", self.training)
+        splits = self.training.dataset.load(context.data_dir, context.seed)
+        task = self.training.restore(stage.checkpoint, splits)
+        assert splits.validation is not None
+        context.begin(
+            Description(
+                steps=self.kept[-1] if self.kept else 1,
+                sizes={f"{name} samples": len(samples) for name, samples in splits.named.items()},
+                data_fingerprint=splits.fingerprint(),
+                notes=splits.notes,
+            )
+        )
+        train, test, validation = (
+            features_of(task, samples) for samples in (splits.train, splits.test, splits.validation)
+        )
+        head = linear_head(task.model).double()
+        width = train.z.shape[1]
+
+        @torch.no_grad()
+        def cut(features: Features, count: int) -> torch.Tensor:
+            logits: torch.Tensor = head(first_only(features.z, torch.tensor(count)))
+            return logits
+
+        best, chosen = -1.0, width
+        for count in self.kept or [width]:
+            if context.stop.requested:
+                raise StoppedError
+            score = accuracy(cut(validation, min(count, width)), validation.clean)
+            context.log(count, {"cut_accuracy": accuracy(cut(test, min(count, width)), test.y)})
+            if score > best:
+                best, chosen = score, min(count, width)
+        wrong = train.wrong
+        return {
+            "test_accuracy": accuracy(cut(test, chosen), test.y),
+            "validation_accuracy": best,
+            "memorized": accuracy(cut(train, chosen)[wrong], train.y[wrong]),
+            "kept_features": float(chosen),
+            "all_features_accuracy": accuracy(cut(test, width), test.y),
+            "best_epoch_accuracy": max(stage.curves["test_accuracy"].values()),
+            "train_accuracy": stage.metrics["train_accuracy"],
+        }

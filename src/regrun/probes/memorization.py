@@ -1,0 +1,56 @@
+"""What a network makes of samples whose label is wrong."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torchmetrics import MeanMetric
+from torchmetrics.classification import BinaryAUROC
+
+from regrun.data.base import Batch
+from regrun.models.output import Output
+from regrun.probes.base import Probe
+from regrun.regularizers.base import Task
+
+
+class Memorization(Probe):
+    """Of the train samples with a wrong label: the share predicted as that label, and as the true one.
+
+    ``memorized`` is the share that is predicted as the wrong label, ``corrected`` the share that is predicted
+    as the true class, ``loss_separation`` the area under the ROC curve with which the loss tells wrong labels
+    from right ones. All are ``nan`` where no label is wrong.
+    """
+
+    metrics = ("memorized", "corrected", "loss_separation")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memorized = MeanMetric(nan_strategy="disable")
+        self.corrected = MeanMetric(nan_strategy="disable")
+        self.separation = BinaryAUROC(validate_args=False)
+        self.wrong = 0
+
+    def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
+        """See the class."""
+        wrong = batch.y != clean
+        # One minus the label's probability is ordered as its loss is, and lies in [0, 1].
+        p = output.logits.float().softmax(1).gather(1, batch.y[:, None]).squeeze(1)
+        self.separation.update(1 - p, wrong.long())
+        if wrong.any():
+            predicted = output.logits.argmax(1)[wrong]
+            self.memorized.update((predicted == batch.y[wrong]).float())
+            self.corrected.update((predicted == clean[wrong]).float())
+            self.wrong += int(wrong.sum())
+
+    def compute(self, task: Task) -> dict[str, float | Tensor]:
+        """See the class."""
+        none = self.wrong == 0
+        result: dict[str, float | Tensor] = {
+            name: float("nan") if none else metric.compute()
+            for name, metric in zip(
+                self.metrics, (self.memorized, self.corrected, self.separation), strict=True
+            )
+        }
+        for metric in (self.memorized, self.corrected, self.separation):
+            metric.reset()
+        self.wrong = 0
+        return result

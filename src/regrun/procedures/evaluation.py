@@ -1,0 +1,70 @@
+"""A trained network looked at after training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from regrun.data.base import Samples
+from regrun.data.stream import BatchList
+from regrun.models.output import as_output
+from regrun.tasks.supervised import Supervised
+
+
+@dataclass(frozen=True)
+class Features:
+    """Penultimate features of a split and what goes with them.
+
+    Attributes:
+        z: float64 ``(n, width)``.
+        y: labels as training saw them, ``(n,)``.
+        clean: labels before any noise.
+    """
+
+    z: Tensor
+    y: Tensor
+    clean: Tensor
+
+    @property
+    def wrong(self) -> Tensor:
+        """Which labels are wrong: bool ``(n,)``."""
+        return self.y != self.clean
+
+
+@torch.no_grad()
+def features_of(task: Supervised, samples: Samples) -> Features:
+    """The penultimate features of every sample of a split, in evaluation mode.
+
+    Raises:
+        ValueError: if the model returns none.
+    """
+    task.eval()
+    rows = []
+    for batch in BatchList(samples, task.evaluation_batch):
+        output = as_output(task.model(task.inputs.prepare(batch.x)))
+        if output.features is None:
+            raise ValueError(f"{type(task.model).__name__} returns no features; choose another model")
+        rows.append(output.features.double())
+    return Features(torch.cat(rows), samples.y, samples.clean)
+
+
+def linear_head(model: nn.Module) -> nn.Linear:
+    """The last linear layer of a model, or of the first model within a pair of them.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    inner = model
+    while isinstance(within := getattr(inner, "model", None), nn.Module):
+        inner = within
+    head = getattr(inner, "head", None)
+    if not isinstance(head, nn.Linear):
+        raise ValueError(f"{type(inner).__name__} has no linear head; choose another model")
+    return head
+
+
+def accuracy(logits: Tensor, y: Tensor) -> float:
+    """The share of rows whose largest logit is that of ``y``; ``nan`` of none."""
+    return float((logits.argmax(1) == y).double().mean())

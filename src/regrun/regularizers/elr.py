@@ -1,0 +1,71 @@
+"""Early-learning regularization."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from regrun.models.output import as_output
+from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.regularizers.ranks import gather_rows
+
+
+class EarlyLearning(Regularizer):
+    """Adds ``weight * mean_i log(1 - <p_i, t_i>)``, which keeps to what was learned early.
+
+    ``p`` are the softmax probabilities, clamped to ``[floor, 1 - floor]``, and ``t_i`` the running average of
+    sample ``i``'s own: ``t <- momentum * t + (1 - momentum) * p / sum(p)``, updated before it is used and
+    never differentiated. Liu et al., arXiv 2007.00151, eq. 6 and 9.
+
+    Of a mixed batch the average follows the samples before mixing, and the target is mixed as they are, as in
+    ELR+.
+
+    Args:
+        weight: lambda; grows with the noise and with the number of classes.
+        momentum: beta, in ``[0, 1)``.
+        floor: of the clamp, in ``(0, 0.5)``.
+    """
+
+    targets: Tensor
+
+    def __init__(self, weight: float = 3.0, momentum: float = 0.7, floor: float = 1e-4) -> None:
+        super().__init__()
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
+        if not 0 < floor < 0.5:
+            raise ValueError(f"floor must lie in (0, 0.5), got {floor}")
+        self.weight = weight
+        self.momentum = momentum
+        self.floor = floor
+
+    def attach(self, task: Task) -> None:
+        """A memory of one distribution per train sample, zero at first."""
+        self.register_buffer("targets", torch.zeros(task.train_samples, task.classes))
+
+    def penalty(self, step: Step) -> Tensor:
+        """See the class."""
+        p = self.probabilities(step.output.logits)
+        mixture = step.batch.mixture
+        if mixture is None:
+            self.remember(step.batch.index, p.detach())
+            target = self.targets[step.batch.index]
+        else:
+            with torch.no_grad():
+                unmixed = as_output(step.task.model(mixture.x)).logits
+            self.remember(step.batch.index, self.probabilities(unmixed))
+            own = self.targets[step.batch.index]
+            share = mixture.share[:, None]
+            target = share * own + (1 - share) * own[mixture.partner]
+        return self.weight * torch.log1p(-(p * target).sum(1)).mean()
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Clamped softmax of the logits, in float32 at least: ``(batch, classes)``."""
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        return logits.softmax(1).clamp(self.floor, 1 - self.floor)
+
+    def remember(self, index: Tensor, p: Tensor) -> None:
+        """Move the averages of these samples towards their probabilities, on every rank."""
+        index, p = gather_rows(index, p / p.sum(1, keepdim=True))
+        self.targets[index] = self.momentum * self.targets[index] + (1 - self.momentum) * p.to(
+            self.targets.dtype
+        )

@@ -1,0 +1,31 @@
+"""What the ranks of a distributed run tell each other."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def gather_rows(index: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of all ranks, one after another; the same rows where there is one rank.
+
+    Args:
+        index: int64 ``(n,)``, where each row belongs; ranks may differ in ``n``.
+        values: ``(n, width)``.
+    """
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        return index, values
+    ranks = dist.get_world_size()
+    mine = torch.tensor([len(index)], device=index.device)
+    counts = [torch.empty_like(mine) for _ in range(ranks)]
+    dist.all_gather(counts, mine)
+    longest = int(torch.stack(counts).max())
+    gathered = []
+    for rows in (index, values):
+        padded = torch.zeros(longest, *rows.shape[1:], dtype=rows.dtype, device=rows.device)
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in range(ranks)]
+        dist.all_gather(parts, padded)
+        gathered.append(torch.cat([part[: int(n)] for part, n in zip(parts, counts, strict=True)]))
+    return gathered[0], gathered[1]

@@ -1,0 +1,66 @@
+"""A running average of the weights, which is what is evaluated."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from regrun.models.output import Output
+from regrun.regularizers.base import Regularizer, Task
+
+
+class Averaged(nn.Module):
+    """Trains a model and evaluates the average of its weights."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.average = copy.deepcopy(model).requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor | Output:
+        """See the class."""
+        result: Tensor | Output = (self.model if self.training else self.average)(x)
+        return result
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """Move the average towards the weights; other state, such as running statistics, is copied."""
+        pairs = zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True)
+        for average, value in pairs:
+            if average.is_floating_point():
+                average.lerp_(value, 1 - decay)
+            else:
+                average.copy_(value)
+
+
+class WeightAveraging(Regularizer):
+    """Evaluates an exponential moving average of the weights, as the mean teacher of ELR+ does.
+
+    Tarvainen & Valpola, arXiv 1703.01780. The decay at step ``s`` is at most ``(s + 1) / (s + 10)``, so that
+    the first weights are soon forgotten.
+
+    Args:
+        decay: of the average per step, in ``[0, 1)``.
+    """
+
+    def __init__(self, decay: float = 0.997) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must lie in [0, 1), got {decay}")
+        self.decay = decay
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    steps: Tensor
+
+    def attach(self, task: Task) -> None:
+        """Give the model its average."""
+        task.model = Averaged(task.model)
+
+    def project(self, task: Task) -> None:
+        """See the class."""
+        assert isinstance(task.model, Averaged)
+        steps = int(self.steps)
+        task.model.follow(min(self.decay, (steps + 1) / (steps + 10)))
+        self.steps += 1
