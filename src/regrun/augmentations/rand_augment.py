@@ -121,6 +121,6 @@ OPERATIONS: tuple[Operation, ...] = (
     lambda x, s: blend(x, grey(x), s),
     lambda x, s: blend(x, blur(x), s),
     posterize,
-    lambda x, s: torch.where(x < (1 - s.abs())[:, None, None, None], x, 1 - x),
+    lambda x, s: torch.where(x <= (1 - s.abs())[:, None, None, None], x, 1 - x),
     autocontrast,
 )

@@ -1,0 +1,277 @@
+"""Images: decoding, the cache, subsets, and what is said of damaged files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import datasets
+
+from regrun.data import (
+    CIFAR10,
+    MNIST,
+    CleanLabels,
+    GaussianPixels,
+    ImageFolder,
+    Images,
+    OriginalPixels,
+    RandomPixels,
+    ShuffledPixels,
+    SymmetricNoise,
+)
+from regrun.data.image_cache import cache_folder, cached
+from regrun.data.image_tree import decode_tree
+from regrun.data.images import stratified
+
+needs_data = pytest.mark.skipif(
+    "REGRUN_DATA" not in os.environ, reason="REGRUN_DATA does not say where the real data lie"
+)
+DATA = Path(os.environ.get("REGRUN_DATA", ""))
+
+
+def picture(grey: int, size: int = 8) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.full((size, size, 3), grey, np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+def make_tree(folder: Path, counts: dict[str, int]) -> Path:
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for k in range(count):
+            (folder / name / f"{k:03}.png").write_bytes(picture(20 * len(name) + k))
+    return folder
+
+
+def pack(folder: Path, archive: Path) -> Path:
+    with tarfile.open(archive, "w") as tar:
+        tar.add(folder, arcname="set")
+    return archive
+
+
+def folder_dataset(**changes: object) -> ImageFolder:
+    given = {"train": "train", "test": "test", "classes": 2, "size": 8, "channels": 3}
+    spread = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    parts = {"label_noise": CleanLabels(), "pixels": OriginalPixels()}
+    return ImageFolder(**{**given, **spread, **parts, **changes})  # type: ignore[arg-type]
+
+
+def test_a_folder_and_an_archive_of_it_give_the_same(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", {"cat": 3, "ant": 2})
+    x, y, names = decode_tree(tree, 8, 3)
+    assert names == ["ant", "cat"]
+    assert y.tolist() == [0, 0, 1, 1, 1]
+    assert x[:, 0, 0, 0].tolist() == [60, 61, 60, 61, 62]
+    packed = decode_tree(pack(tree, tmp_path / "tree.tar"), 8, 3)
+    assert (packed[0] == x).all()
+    assert packed[1].tolist() == y.tolist()
+
+
+def test_grey_and_resized(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", {"a": 1})
+    assert decode_tree(tree, 4, 1)[0].shape == (1, 4, 4, 1)
+
+
+def test_images_that_do_not_decode_are_counted_and_named(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", {"a": 8})
+    for k in range(7):
+        (tree / "a" / f"{k:03}.png").write_bytes(picture(3)[: 20 + k])
+    with pytest.raises(ValueError, match=r"7 of 8 images of .* a/000.png .*, and 2 more"):
+        decode_tree(tree, 8, 3)
+
+
+@pytest.mark.parametrize("cut", [100, 512, 700, 2048, 2600])
+def test_a_truncated_archive_is_named(tmp_path: Path, cut: int) -> None:
+    """Wherever it was cut: within a header, between files, within one."""
+    whole = pack(make_tree(tmp_path / "tree", {"a": 2, "b": 2}), tmp_path / "whole.tar").read_bytes()
+    broken = tmp_path / "broken.tar"
+    broken.write_bytes(whole[:cut])
+    with pytest.raises(ValueError, match=r"broken.tar is (no tar archive, or is|a) truncated"):
+        decode_tree(broken, 8, 3)
+
+
+def test_a_foreign_file_and_an_empty_folder_are_named(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.tar"
+    foreign.write_text("not an archive" * 100)
+    with pytest.raises(ValueError, match=r"foreign\.tar is no tar archive"):
+        decode_tree(foreign, 8, 3)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no images in folders of classes"):
+        decode_tree(tmp_path / "empty", 8, 3)
+
+
+def test_what_is_missing_and_what_does_not_fit_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="train is not there"):
+        folder_dataset().load(tmp_path, 0)
+    make_tree(tmp_path / "train", {"a": 4, "b": 4})
+    make_tree(tmp_path / "test", {"a": 2, "c": 2})
+    with pytest.raises(ValueError, match=r"do not have the same classes: b, c"):
+        folder_dataset().load(tmp_path, 0)
+    make_tree(tmp_path / "good", {"a": 2, "b": 2})
+    with pytest.raises(ValueError, match=r"dataset.classes is 3, and .* has 2"):
+        folder_dataset(test="good", classes=3).load(tmp_path, 0)
+    with pytest.raises(ValueError, match="are more than the 8 there are"):
+        folder_dataset(test="good", train_limit=9).load(tmp_path, 0)
+    with pytest.raises(ValueError, match="are more than the 8 there are"):
+        folder_dataset(test="good", validation=8).load(tmp_path, 0)
+
+
+# ------------------------------------------------------------------ the cache
+
+
+def test_images_are_decoded_once_for_as_long_as_files_do_not_change(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", {"a": 2})
+    calls = []
+
+    def decode() -> tuple[np.ndarray, np.ndarray, list[str]]:
+        calls.append(1)
+        x, y, names = decode_tree(tree, 8, 3)
+        return x, y, list(names)
+
+    first = cached([tree], tmp_path, "tree", decode)
+    again = cached([tree], tmp_path, "tree", decode)
+    assert len(calls) == 1
+    assert torch.equal(first.x, again.x)
+    assert first.x.shape == (2, 3, 8, 8)
+    assert first.x.is_contiguous(memory_format=torch.channels_last)
+    (tree / "a" / "new.png").write_bytes(picture(99))
+    assert len(cached([tree], tmp_path, "tree", decode).x) == 3
+    assert len(calls) == 2
+
+    (folder,) = [f for f in cache_folder(tmp_path).iterdir() if f.is_dir()]
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps({**meta, "version": 0}))
+    cached([tree], tmp_path, "tree", decode)
+    assert len(calls) == 3
+    (folder / "x.npy").write_bytes((folder / "x.npy").read_bytes()[:100])
+    cached([tree], tmp_path, "tree", decode)
+    assert len(calls) == 4
+    first.x[0] = 0  # a run may write into its tensors: the cache stays as it is
+    assert cached([tree], tmp_path, "tree", decode).x[0].any()
+    assert len(calls) == 4
+
+
+def test_eight_processes_decode_once(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree", {"a": 20, "b": 20})
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from regrun.data.image_cache import cached\n"
+        "from regrun.data.image_tree import decode_tree\n"
+        "def decode():\n"
+        "    print('decoded'); return decode_tree(Path('tree'), 8, 3)\n"
+        "print(int(cached([Path('tree')], Path('.'), 'tree', decode).x.sum()))\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    words = [process.communicate()[0].split() for process in processes]
+    assert sum(w.count("decoded") for w in words) == 1
+    assert len({w[-1] for w in words}) == 1
+
+
+def test_data_that_nobody_may_write_are_cached_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    data.mkdir()
+    assert cache_folder(data) == data / ".regrun"
+    data.chmod(0o555)
+    assert cache_folder(data) == tmp_path / "cache" / "regrun"
+
+
+# -------------------------------------------------------------------- subsets
+
+
+def test_subsets_have_every_class_in_its_proportion() -> None:
+    y = torch.tensor([0] * 600 + [1] * 300 + [2] * 100)[torch.randperm(1000)]
+    for count in (1, 7, 50, 100, 999, 1000):
+        chosen = stratified(y, count, torch.Generator().manual_seed(1))
+        assert len(chosen.unique()) == count
+        shares = y[chosen].bincount(minlength=3) - count * torch.tensor([0.6, 0.3, 0.1])
+        assert shares.abs().max() <= 1
+    assert len(stratified(y, 0, torch.Generator())) == 0
+
+
+def test_splits_are_disjoint_and_follow_the_seed(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        make_tree(tmp_path / name, {"a": 40, "bbb": 40})
+    data = folder_dataset(validation=10, train_limit=30, label_noise=SymmetricNoise(0.5), test_limit=20)
+    splits = data.load(tmp_path, 0)
+    assert splits.validation is not None
+    assert [len(s) for s in splits.named.values()] == [30, 20, 10]
+    assert splits.train.clean.bincount().tolist() == [15, 15]
+    assert splits.validation.clean.bincount().tolist() == [5, 5]
+    both = torch.cat([splits.train.x, splits.validation.x])[:, 0, 0, 0]
+    assert len(both.unique()) == 40
+    assert torch.equal(splits.test.y, splits.test.clean)
+    assert data.load(tmp_path, 0).fingerprint() == splits.fingerprint()
+    assert data.load(tmp_path, 1).fingerprint() != splits.fingerprint()
+
+
+# --------------------------------------------------------------------- pixels
+
+
+def test_pixels_are_shuffled_alike_or_each_in_its_own_way() -> None:
+    x = torch.arange(2 * 3 * 16, dtype=torch.uint8).reshape(2, 3, 4, 4)
+    x[1] = x[0]
+    generator = torch.Generator().manual_seed(0)
+    for pixels, alike in ((ShuffledPixels(), True), (RandomPixels(), False)):
+        pixels.begin(x.shape[1:], generator)
+        changed = pixels.change(x, generator)
+        assert not torch.equal(changed, x)
+        assert torch.equal(changed.flatten(2).sort().values, x.flatten(2).sort().values)
+        assert torch.equal(changed[0], changed[1]) is alike
+        assert torch.equal(changed[:, 1] - changed[:, 0], x[:, 1] - x[:, 0])  # channels move together
+
+
+def test_gaussian_images_have_the_moments_of_the_images() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.randn(200, 3, 16, 16, generator=generator) * 20 + 128).to(torch.uint8)
+    noise = GaussianPixels().change(x, generator)
+    assert noise.dtype == torch.uint8
+    torch.testing.assert_close(noise.double().mean((0, 2, 3)), x.double().mean((0, 2, 3)), atol=0.5, rtol=0)
+    torch.testing.assert_close(noise.double().std((0, 2, 3)), x.double().std((0, 2, 3)), atol=0.5, rtol=0)
+
+
+def test_what_a_model_reads_is_normalized() -> None:
+    spec = Images((3, 4, 4), (0.2, 0.5, 0.8), (0.1, 0.2, 0.3))
+    x = torch.randint(256, (5, 3, 4, 4), dtype=torch.uint8)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (spec.mean, spec.std))
+    torch.testing.assert_close(spec.prepare(x), (x / 255 - mean) / std)
+    assert x.dtype == torch.uint8
+
+
+# ------------------------------------------------------------------ real data
+
+
+@needs_data
+def test_mnist_is_torchvisions() -> None:
+    splits = MNIST(CleanLabels(), OriginalPixels()).load(DATA, 0)
+    theirs = datasets.MNIST(str(DATA), train=False, download=False)
+    assert torch.equal(splits.test.x[:, 0], theirs.data)
+    assert torch.equal(splits.test.y, theirs.targets)
+    assert len(splits.train) == 60_000
+
+
+@needs_data
+def test_a_mirror_of_cifar10_has_its_classes_in_its_order() -> None:
+    data = CIFAR10(CleanLabels(), OriginalPixels(), test_limit=500)
+    splits = data.load(DATA, 0)
+    assert splits.train.x.shape == (50_000, 3, 32, 32)
+    assert splits.train.y.bincount().tolist() == [5000] * 10
+    assert "mirror" in splits.notes[0]
+    mean = splits.train.x[::10].double().div(255).mean((0, 2, 3))
+    torch.testing.assert_close(mean, torch.tensor(data.inputs.mean).double(), atol=5e-3, rtol=0)
+    blue = splits.train.x[:, 2].double().mean((1, 2)) - splits.train.x[:, 0].double().mean((1, 2))
+    assert blue[splits.train.y == 8].mean() > blue[splits.train.y == 4].mean()  # ships before deer
