@@ -113,6 +113,7 @@ def regrun_steps(
         model=partial(MLP, bias=False),
         optimizer=ADAMW,
         schedule=constant,
+        augmentations={},
         regularizers={"stablemax": StableMax()} if loss_name == "stablemax" else {},
         probes={type(probe).__name__: probe for probe in probes},
         steps=steps,
