@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,6 +52,18 @@ class PreActBlock(nn.Module):
         return self.conv2(self.dropout(F.relu(self.norm2(self.conv1(active))))) + kept
 
 
+def stages(
+    block: Callable[[int, int, int], nn.Module], fan_in: int, widths: Sequence[int], blocks: Sequence[int]
+) -> list[nn.Module]:
+    """Blocks of each width, one after another; the size halves where the second width begins, and so on."""
+    layers = []
+    for level, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+        for k in range(count):
+            layers.append(block(fan_in, width, 2 if level and not k else 1))
+            fan_in = width
+    return layers
+
+
 class ResNet(Classifier):
     """ResNet with the stem for 32 × 32 images: one 3 × 3 convolution, no pooling.
 
@@ -75,15 +88,10 @@ class ResNet(Classifier):
         self, inputs: InputSpec, classes: int, blocks: Sequence[int] = (2, 2, 2, 2), width: int = 64
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [conv_bn(image_channels(inputs), width)]
-        fan_in = width
-        for level, count in enumerate(blocks):
-            for k in range(count):
-                fan_out = width * 2**level
-                layers.append(BasicBlock(fan_in, fan_out, 2 if level and not k else 1))
-                fan_in = fan_out
-        self.body = pooled(*layers)
-        self.head = nn.Linear(fan_in, classes)
+        stem = conv_bn(image_channels(inputs), width)
+        widths = [width * 2**level for level in range(len(blocks))]
+        self.body = pooled(stem, *stages(BasicBlock, width, widths, blocks))
+        self.head = nn.Linear(widths[-1], classes)
 
 
 class PreActResNet(Classifier):
@@ -109,15 +117,10 @@ class PreActResNet(Classifier):
         self, inputs: InputSpec, classes: int, blocks: Sequence[int] = (2, 2, 2, 2), width: int = 64
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(image_channels(inputs), width, 3, 1, 1, bias=False)]
-        fan_in = width
-        for level, count in enumerate(blocks):
-            for k in range(count):
-                fan_out = width * 2**level
-                layers.append(PreActBlock(fan_in, fan_out, 2 if level and not k else 1))
-                fan_in = fan_out
-        self.body = pooled(*layers)
-        self.head = nn.Linear(fan_in, classes)
+        stem = nn.Conv2d(image_channels(inputs), width, 3, 1, 1, bias=False)
+        widths = [width * 2**level for level in range(len(blocks))]
+        self.body = pooled(stem, *stages(PreActBlock, width, widths, blocks))
+        self.head = nn.Linear(widths[-1], classes)
 
 
 class WideResNet(Classifier):
@@ -145,12 +148,9 @@ class WideResNet(Classifier):
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise ValueError(f"the depth of a WideResNet must be 6 n + 4, such as 16, 28 or 40, got {depth}")
-        layers: list[nn.Module] = [nn.Conv2d(image_channels(inputs), 16, 3, 1, 1, bias=False)]
-        fan_in = 16
-        for level in range(3):
-            for k in range((depth - 4) // 6):
-                fan_out = 16 * factor * 2**level
-                layers.append(PreActBlock(fan_in, fan_out, 2 if level and not k else 1, dropout))
-                fan_in = fan_out
-        self.body = pooled(*layers, nn.BatchNorm2d(fan_in), nn.ReLU(inplace=True))
-        self.head = nn.Linear(fan_in, classes)
+        stem = nn.Conv2d(image_channels(inputs), 16, 3, 1, 1, bias=False)
+        widths = [16 * factor * 2**level for level in range(3)]
+        block = partial(PreActBlock, dropout=dropout)
+        layers = stages(block, 16, widths, [(depth - 4) // 6] * 3)
+        self.body = pooled(stem, *layers, nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=True))
+        self.head = nn.Linear(widths[-1], classes)

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -78,8 +79,25 @@ Bands = Mapping[str, Mapping[str, tuple[Array, Array]]]
 """By metric and arm: steps ``(n,)`` and the values of all seeds ``(seeds, n)``."""
 
 
+@dataclass(frozen=True)
+class Headline:
+    """What tells the story, in the first figure.
+
+    Attributes:
+        curves: metrics, a panel each; none for the accuracies.
+        arms: whose curves; none for all.
+        x: what curves run over.
+        log_x: whether it lies on a logarithmic axis.
+    """
+
+    curves: Sequence[str] = ()
+    arms: Sequence[str] = ()
+    x: str = "step"
+    log_x: bool = False
+
+
 def make_figures(
-    entry: Entry, arms: Mapping[str, Arm], reading: Reading, metrics: Sequence[str], log_x: bool
+    entry: Entry, arms: Mapping[str, Arm], reading: Reading, metrics: Sequence[str], headline: Headline
 ) -> list[Figure]:
     """All figures of a report.
 
@@ -88,12 +106,14 @@ def make_figures(
         arms: the experiment's.
         reading: its runs.
         metrics: those the claims speak of, which come first.
-        log_x: whether steps lie on a logarithmic axis.
+        headline: what the first figure shows.
     """
     bands = collect(reading)
     colors = arm_colors(arms)
     band = "Lines are means over seeds, bands reach from the least to the greatest seed."
-    first = [name for name in CURVES_FIRST if name in bands][:2] or list(bands)[:2]
+    chosen = [name for name in headline.curves if name in bands]
+    first = chosen or [name for name in CURVES_FIRST if name in bands][:2] or list(bands)[:2]
+    story = {arm: color for arm, color in colors.items() if not headline.arms or arm in headline.arms}
     own = [name for name in metrics if name in bands and name not in CURVES_FIRST]
     rest = [name for name in bands if name not in (*CURVES_FIRST, *own) and "/" not in name]
     losses = [name for name in CURVES_FIRST[2:] if name in bands and name not in first]
@@ -101,7 +121,7 @@ def make_figures(
     with mpl.rc_context(STYLE):
         figures = []
         if first:
-            draw = curves_figure(first, bands, colors, log_x, columns=2, height=2.6)
+            draw = curves_figure(first, bands, story, headline, columns=2, height=2.6)
             figures.append(save("curves", "Learning curves", band, draw))
         if any(claim.comparisons for claim in entry.claims):
             caption = (
@@ -114,7 +134,7 @@ def make_figures(
             caption = "The last value of each run: a dot for each seed, a bar at the mean."
             figures.append(save("arms", "Arms compared", caption, arms_figure(finals, bands, colors)))
         if probes:
-            draw = curves_figure(probes, bands, colors, log_x, columns=3, height=1.75)
+            draw = curves_figure(probes, bands, colors, headline, columns=3, height=1.75)
             figures.append(save("probes", "What the probes saw", band, draw))
     return figures
 
@@ -140,25 +160,37 @@ def collect(reading: Reading) -> Bands:
 
 
 def arm_colors(arms: Mapping[str, Arm]) -> dict[str, str]:
-    """A colour for each arm; the members of a family share a scale of colours."""
+    """A colour for each arm; the members of a family have shades of one, or a scale if it is the only one."""
+    families = list(dict.fromkeys(arm.family for arm in arms.values() if arm.family is not None))
+    hues = cycle(PALETTE)
+    shades = {family: next(hues) for family in families} if len(families) > 1 else {}
     colors: dict[str, str] = {}
-    alone = 0
     for name, arm in arms.items():
         if arm.family is None:
-            colors[name] = PALETTE[alone % len(PALETTE)]
-            alone += 1
+            colors[name] = next(hues)
+            continue
+        members = [other.name for other in arms.values() if other.family == arm.family]
+        place = 0.1 + 0.75 * members.index(name) / max(1, len(members) - 1)
+        if arm.family in shades:
+            colors[name] = shade(shades[arm.family], place)
         else:
-            members = [other.name for other in arms.values() if other.family == arm.family]
-            place = 0.1 + 0.75 * members.index(name) / (len(members) - 1)
             colors[name] = mpl.colors.to_hex(mpl.colormaps["viridis"](place))
     return colors
+
+
+def shade(color: str, place: float) -> str:
+    """A colour made darker, at 0, or lighter, at 1."""
+    target = np.zeros(3) if place < 0.5 else np.ones(3)
+    weight = abs(place - 0.5)
+    red, green, blue = np.array(mpl.colors.to_rgb(color)) * (1 - weight) + target * weight
+    return mpl.colors.to_hex((red, green, blue))
 
 
 def curves_figure(
     metrics: Sequence[str],
     bands: Bands,
     colors: Mapping[str, str],
-    log_x: bool,
+    axis: Headline,
     columns: int,
     height: float,
 ) -> Canvas:
@@ -170,11 +202,11 @@ def curves_figure(
     canvas = Canvas(figsize=(WIDTH, rows * height + 0.2 * legend_rows + 0.1), layout="constrained")
     grid = canvas.subplots(rows, columns, squeeze=False)
     for ax, metric in zip(grid.flat, metrics, strict=False):
-        draw_curves(ax, metric, bands[metric], colors, log_x)
+        draw_curves(ax, metric, bands[metric], colors, axis.log_x)
     for ax in grid.flat[len(metrics) :]:
         ax.set_visible(False)
     for ax in grid.flat[max(0, len(metrics) - columns) : len(metrics)]:
-        ax.set_xlabel("step")
+        ax.set_xlabel(axis.x)
     handles = [mpl.lines.Line2D([], [], color=colors[arm], label=arm) for arm in shown]
     canvas.legend(handles=handles, loc="outside upper center", ncols=4)
     return canvas

@@ -16,7 +16,7 @@ from regrun.claims import Bounds, Verdict
 from regrun.claims.wording import estimate_text, figure
 from regrun.ledger import entry_name
 from regrun.record import write_atomically
-from regrun.report.figures import INK, VERDICT_COLORS, Figure, axis_range, make_figures
+from regrun.report.figures import INK, VERDICT_COLORS, Figure, Headline, axis_range, make_figures
 from regrun.report.terminal import p_text
 from regrun.reproduction.entry import Comparison, Entry
 from regrun.reproduction.experiment import Experiment
@@ -53,8 +53,7 @@ def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Repo
         entry: the verdicts.
     """
     metrics = list(dict.fromkeys(leaf.curve.metric for claim in experiment.claims for leaf in claim.measured))
-    log_x = bool(experiment.config["report"]["log_x"])
-    figures = make_figures(entry, experiment.arms, reading, metrics, log_x)
+    figures = make_figures(entry, experiment.arms, reading, metrics, Headline(**experiment.config["report"]))
     folder = experiment.outputs / experiment.name
     suffix = entry_name("report", experiment.scale, experiment.variant)
     pictures = folder / suffix.replace("report", "figures", 1)

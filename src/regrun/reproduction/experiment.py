@@ -138,6 +138,7 @@ def load_experiment(name: str, scale: str, overrides: Sequence[str], config_dir:
     if not arms:
         raise UserError(f"the experiment {name} has no arms, so there is nothing to reproduce")
     check_effect(overrides, arms)
+    check_headline(config["report"], arms)
     return Experiment(
         name, scale, tuple(overrides), config_dir, config, arms, read_claims(config["claims"], arms)
     )
@@ -149,6 +150,15 @@ def check_effect(overrides: Sequence[str], arms: Mapping[str, Arm]) -> None:
         key = key_of(word)
         if all(key in map(key_of, arm.overrides) for arm in arms.values()):
             raise UserError(f"{word} would change nothing: every arm sets {key} itself")
+
+
+def check_headline(report: Mapping[str, Any], arms: Mapping[str, Arm]) -> None:
+    """Raise ``UserError`` for an arm of the report's first figure that does not exist."""
+    for name in report["arms"]:
+        if name not in arms:
+            raise UserError(
+                f"report.arms: unknown arm {name!r}{nearest(name, arms)} (known: {', '.join(arms)})"
+            )
 
 
 def key_of(override: str) -> str:
