@@ -27,6 +27,8 @@ from regrun.regularizers import (
     Mixup,
     NestedDropout,
     Regularizer,
+    SoftmaxCrossEntropy,
+    StableMax,
     Step,
     WeightAveraging,
 )
@@ -157,11 +159,17 @@ def test_forward_correction_is_cross_entropy_of_the_noisy_distribution() -> None
     torch.testing.assert_close(ForwardCorrection(0).loss(make_step(z, Y)), F.cross_entropy(z, Y))
 
 
-@pytest.mark.parametrize("kind", [GeneralizedCrossEntropy, Bootstrap, ForwardCorrection])
+@pytest.mark.parametrize(
+    "kind", [GeneralizedCrossEntropy, Bootstrap, ForwardCorrection, SoftmaxCrossEntropy, StableMax]
+)
 def test_losses_read_mixed_labels_too(kind: type[Regularizer]) -> None:
     z = logits().float()
-    one_hot = F.one_hot(Y, CLASSES).float()
-    torch.testing.assert_close(kind().loss(make_step(z, one_hot)), kind().loss(make_step(z, Y)))
+    one_hot, other = F.one_hot(Y, CLASSES).float(), F.one_hot((Y + 1) % CLASSES, CLASSES).float()
+    whole = kind().loss(make_step(z, one_hot))
+    torch.testing.assert_close(whole, kind().loss(make_step(z, Y)))
+    if kind not in (Bootstrap, ForwardCorrection):  # which are linear in the label only in part
+        mixed = kind().loss(make_step(z, 0.3 * one_hot + 0.7 * other))
+        torch.testing.assert_close(mixed, 0.3 * whole + 0.7 * kind().loss(make_step(z, other)))
 
 
 # --------------------------------------------------------------------- mixing

@@ -40,8 +40,10 @@ def softmax_cross_entropy(logits: Tensor, y: Tensor, dtype: torch.dtype) -> Tens
 
     Args:
         logits: ``(batch, classes)``.
-        y: class indices, ``(batch,)``.
+        y: class indices, ``(batch,)``, or probabilities, ``(batch, classes)``.
         dtype: of the log-probabilities and of the mean.
     """
     log_p = F.log_softmax(logits, dim=-1, dtype=dtype)
+    if y.is_floating_point():
+        return -(y.to(dtype) * log_p).sum(1).mean()
     return -log_p.gather(1, y[:, None]).mean()

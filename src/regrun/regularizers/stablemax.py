@@ -26,8 +26,10 @@ def stablemax_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
     Args:
         logits: ``(batch, classes)``.
-        y: class indices, ``(batch,)``.
+        y: class indices, ``(batch,)``, or probabilities, ``(batch, classes)``.
     """
     # Only one log per row is needed, so this beats gathering from log_stablemax.
     s = stable_growth(logits.to(torch.float64))
+    if y.is_floating_point():
+        return (s.sum(-1).log() - (y * s.log()).sum(-1)).mean()
     return (s.sum(-1).log() - s.gather(1, y[:, None]).squeeze(1).log()).mean()
