@@ -122,7 +122,8 @@ def make_figures(
         figures = []
         if first:
             draw = curves_figure(first, bands, story, headline, columns=2, height=2.6)
-            figures.append(save("curves", "Learning curves", band, draw))
+            title = "Learning curves" if headline.x == "step" else f"Curves over {headline.x}"
+            figures.append(save("curves", title, band, draw))
         if any(claim.comparisons for claim in entry.claims):
             caption = (
                 "Each claim on an axis of its own: the interval over seeds, its mean, each seed as a small "
