@@ -67,9 +67,14 @@ def _chapter(entry: Entry) -> str:
         "",
         f"{entry.cost.runs} runs, {duration(entry.cost.wall_seconds)} of run time on {env['cpu']}, "
         f"{env['device']}; Python {env['python']}, torch {versions.get('torch')}; judged {entry.judged}; "
-        f"commit {', '.join(map(short, entry.commits))}.\n",
+        f"commit {', '.join(map(short, entry.commits))}.{data_of(entry)}\n",
     ]
     return "\n".join(lines)
+
+
+def data_of(entry: Entry) -> str:
+    """A sentence on the data, if there is something to say."""
+    return f" Data: {'; '.join(entry.data)}." if entry.data else ""
 
 
 def short(commit: str) -> str:

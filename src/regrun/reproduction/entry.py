@@ -84,8 +84,8 @@ class Entry(Model):
     """A reproduction.
 
     ``measured`` holds all that the claims need, as ``(low, high)`` of each seed: the verdicts follow from it,
-    from ``arms`` and from the claims' lines alone. ``code`` is a hash of each source file that the numbers
-    depend on, by module.
+    from ``arms`` and from the claims' lines alone. ``data`` is what the runs noted about their data, ``code`` a
+    hash of each source file that the numbers depend on, by module.
     """
 
     schema_version: Literal[1] = 1
@@ -99,6 +99,7 @@ class Entry(Model):
     arms: dict[str, ArmEntry]
     cost: Cost
     environment: dict[str, Any]
+    data: list[str]
     commits: list[str]
     code: dict[str, str]
     judged: str
