@@ -99,7 +99,7 @@ class Entry(Model):
     arms: dict[str, ArmEntry]
     cost: Cost
     environment: dict[str, Any]
-    data: list[str]
+    data: list[str] = []
     commits: list[str]
     code: dict[str, str]
     judged: str
