@@ -84,8 +84,8 @@ class Entry(Model):
     """A reproduction.
 
     ``measured`` holds all that the claims need, as ``(low, high)`` of each seed: the verdicts follow from it,
-    from ``arms`` and from the claims' lines alone. ``data`` is what the runs noted about their data, ``code`` a
-    hash of each source file that the numbers depend on, by module.
+    from ``arms`` and from the claims' lines alone. ``data`` is what the runs noted about their data, ``code``
+    a hash of each source file that the numbers depend on, by module.
     """
 
     schema_version: Literal[1] = 1
