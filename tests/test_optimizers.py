@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from regrun.optimizers import MuonWithAdamW, constant, cosine, linear
+from regrun.optimizers import MuonWithAdamW, constant, cosine, cosine_then_constant, linear, multistep
 
 
 def net() -> nn.Sequential:
@@ -77,3 +77,20 @@ def test_schedules_pass_through_their_points() -> None:
     assert [cosine(10)(k) for k in (0, 5, 10, 99)] == pytest.approx([1, 0.5, 0, 0])
     assert [linear(10, floor=0.2)(k) for k in (0, 5, 10)] == pytest.approx([1, 0.6, 0.2])
     assert cosine(12, warmup=2)(7) == pytest.approx(0.5)
+
+
+def test_the_second_stage_is_constant() -> None:
+    factor = cosine_then_constant(steps=100, first=0.8, constant=0.25)
+    assert factor(0) == 1
+    assert factor(40) == pytest.approx(0.5)
+    assert factor(79) < 0.001
+    assert [factor(step) for step in (80, 99)] == [0.25, 0.25]
+    with pytest.raises(ValueError, match="strictly between"):
+        cosine_then_constant(steps=10, first=1.0)
+
+
+def test_milestones_are_shares_of_the_steps() -> None:
+    factor = multistep(steps=120, milestones=[1 / 3, 2 / 3], gamma=0.1)
+    assert [round(factor(step), 6) for step in (0, 39, 40, 79, 80, 119)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        multistep(steps=120, milestones=[40])

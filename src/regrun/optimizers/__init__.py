@@ -2,5 +2,6 @@
 
 from regrun.optimizers.muon import MuonWithAdamW
 from regrun.optimizers.schedules import constant, cosine, linear, multistep
+from regrun.optimizers.two_stage import cosine_then_constant
 
-__all__ = ["MuonWithAdamW", "constant", "cosine", "linear", "multistep"]
+__all__ = ["MuonWithAdamW", "constant", "cosine", "cosine_then_constant", "linear", "multistep"]
