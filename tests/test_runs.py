@@ -10,7 +10,6 @@ import torch
 
 from conftest import SMOKE, Result, only_record, records
 from regrun.app import compose_config, plain_config
-from regrun.catalogue import experiments
 from regrun.procedures.trainer import Interruptible
 from regrun.record import Record, Status
 from regrun.run import STOP
@@ -18,22 +17,12 @@ from regrun.run import STOP
 Command = Callable[..., Result]
 
 
-def smoke_arms() -> list[tuple[str, str, list[str]]]:
-    """Every arm of every experiment at smoke scale."""
-    found = []
-    for entry in experiments():
-        config = plain_config(compose_config([f"experiment={entry.name}", "scale=smoke"]))
-        found += [(entry.name, arm, list(overrides)) for arm, overrides in config["arms"].items()]
-    return found
+ARMS = plain_config(compose_config(["experiment=grokking", "scale=smoke"]))["arms"]
 
 
-@pytest.mark.parametrize(
-    ("experiment", "arm", "overrides"), smoke_arms(), ids=lambda v: v if isinstance(v, str) else ""
-)
-def test_every_arm_runs(
-    regrun: Command, tmp_path: Path, experiment: str, arm: str, overrides: list[str]
-) -> None:
-    result = regrun(f"experiment={experiment}", "scale=smoke", "logger=csv", *overrides)
+@pytest.mark.parametrize(("arm", "overrides"), ARMS.items(), ids=lambda v: v if isinstance(v, str) else "")
+def test_every_arm_of_grokking_runs(regrun: Command, tmp_path: Path, arm: str, overrides: list[str]) -> None:
+    result = regrun(*SMOKE, *overrides)
     assert result.code == 0, result.err
     record = Record(only_record(tmp_path))
     assert record.directory.parent.name == arm
