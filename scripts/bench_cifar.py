@@ -156,7 +156,7 @@ def with_regrun(
         context.trainer = {**context.trainer, "precision": "auto"}
         seed_generators(seed)
         metrics = training(context)
-        ticks = context.clock.ticks  # one after each step
+        ticks = context.clock.ticks[:steps]  # one after each step; a further one after the evaluation
         return (ticks[-1] - ticks[0]) * steps / (steps - 1), metrics["test_accuracy"]
 
 
