@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tarfile
@@ -262,6 +265,60 @@ def test_mnist_is_torchvisions() -> None:
     assert torch.equal(splits.test.x[:, 0], theirs.data)
     assert torch.equal(splits.test.y, theirs.targets)
     assert len(splits.train) == 60_000
+
+
+@needs_data
+def test_what_was_downloaded_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MNIST as its servers give it, compressed; the checksums are those of our own compression."""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    resources = []
+    for file, _ in datasets.MNIST.resources:
+        packed = gzip.compress((DATA / "MNIST" / "raw" / file.removesuffix(".gz")).read_bytes(), 1)
+        (raw / file).write_bytes(packed)
+        resources.append((file, hashlib.md5(packed).hexdigest()))
+    monkeypatch.setattr(datasets.MNIST, "resources", resources)
+    data = MNIST(CleanLabels(), OriginalPixels())
+    splits = data.load(tmp_path, 0)
+    assert torch.equal(splits.test.x, data.load(DATA, 0).test.x)
+    assert data.load(tmp_path, 0).fingerprint() == splits.fingerprint()
+
+
+def test_cifar10_as_its_server_gives_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The archive's own layout with random images; the checksums are those of this archive."""
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "build" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    truth: dict[str, tuple[np.ndarray, list[int]]] = {}
+    lists: dict[str, list[list[str]]] = {"train_list": [], "test_list": []}
+    for kind, name in (
+        *(("train_list", f"data_batch_{k}") for k in range(1, 6)),
+        ("test_list", "test_batch"),
+    ):
+        rows = generator.integers(256, size=(20, 3072), dtype=np.uint8)
+        labels = generator.integers(10, size=20).tolist()
+        truth[name] = (rows, labels)
+        (folder / name).write_bytes(pickle.dumps({"data": rows, "labels": labels}))
+        lists[kind].append([name, hashlib.md5((folder / name).read_bytes()).hexdigest()])
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(CIFAR10.names)}))
+    meta = hashlib.md5((folder / "batches.meta").read_bytes()).hexdigest()
+    archive = tmp_path / "cifar-10-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, arcname=folder.name)
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", lists["train_list"])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", lists["test_list"])
+    monkeypatch.setattr(datasets.CIFAR10, "meta", {**datasets.CIFAR10.meta, "md5": meta})
+    monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+
+    data = CIFAR10(CleanLabels(), OriginalPixels())
+    splits = data.load(tmp_path, 0)
+    rows, labels = truth["test_batch"]
+    assert torch.equal(splits.test.x, torch.from_numpy(rows.reshape(20, 3, 32, 32)))
+    assert splits.test.y.tolist() == labels
+    assert len(splits.train) == 100
+    assert data.load(tmp_path, 0).fingerprint() == splits.fingerprint()
+    archive.unlink()  # what was unpacked is enough
+    assert data.load(tmp_path, 0).fingerprint() == splits.fingerprint()
 
 
 @needs_data

@@ -99,7 +99,8 @@ class TorchvisionImages(ImageDataset):
 
     def _decode(self, data_dir: Path, which: dict[str, Any]) -> Arrays:
         try:
-            found = self.factory(str(data_dir), **which, download=not self._is_here(data_dir))
+            # What was fetched is checked and unpacked here; nothing is downloaded again.
+            found = self.factory(str(data_dir), **which, download=True)
         except (RuntimeError, OSError, ValueError) as error:
             raise ValueError(f"the files of {self.name} in {data_dir} are damaged: {error}") from error
         x = np.asarray(found.data)
