@@ -133,7 +133,7 @@ def tuned(data: CIFAR10, splits: Splits, widths: list[int], epochs: int, seed: i
 
 
 def with_regrun(
-    data: CIFAR10, splits: Splits, widths: list[int], epochs: int, seed: int
+    data_dir: Path, data: CIFAR10, splits: Splits, widths: list[int], epochs: int, seed: int
 ) -> tuple[float, float]:
     """regrun: seconds and test accuracy."""
     steps = epochs * -(-len(splits.train) // BATCH)
@@ -149,22 +149,15 @@ def with_regrun(
         eval_every=steps,
         batch_size=BATCH,
     )
-    data.load = lambda data_dir, seed: splits  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         context = BenchContext(Path(folder))
         context.seed = seed
+        context.data_dir = data_dir
         context.trainer = {**context.trainer, "precision": "auto"}
         seed_generators(seed)
         metrics = training(context)
         ticks = context.clock.ticks[:steps]  # one after each step; a further one after the evaluation
         return (ticks[-1] - ticks[0]) * steps / (steps - 1), metrics["test_accuracy"]
-
-
-CONTENDERS: dict[str, Callable[..., tuple[float, float]]] = {
-    "recipe": recipe,
-    "tuned": tuned,
-    "regrun": with_regrun,
-}
 
 
 def main() -> None:
@@ -179,11 +172,15 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
     options = parser.parse_args()
     data = CIFAR10(CleanLabels(), OriginalPixels(), train_limit=options.images, test_limit=5000)
-    splits = data.load(options.data, 0)
-    splits = Splits(splits.train.to(torch.device("cpu")), splits.test)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
+    contenders: dict[str, Callable[..., tuple[float, float]]] = {
+        "recipe": recipe,
+        "tuned": tuned,
+        "regrun": partial(with_regrun, options.data),
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for seed in range(options.seeds):
-        for name, run in CONTENDERS.items():
+        splits = data.load(options.data, seed)
+        for name, run in contenders.items():
             found[name].append(run(data, splits, options.widths, options.epochs, seed))
     console = Console()
     parameters = sum(p.numel() for p in make_model(data, options.widths).parameters())

@@ -33,6 +33,7 @@ def test_every_module_that_a_component_imports_is_found() -> None:
     """Against Python's own account of what importing loads."""
     importlib.import_module("regrun.procedures.training")
     found = source_hashes(["regrun.procedures.training.SupervisedTraining"])
+    assert {"regrun.tasks.supervised", "regrun.data.base", "regrun.regularizers.base"} <= found.keys()
     assert found.keys() <= {name for name in sys.modules if name.startswith("regrun.")}
     assert "regrun.optimizers.schedules" not in found  # chosen in the config, not imported
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,10 +84,17 @@ class Images:
 
     def prepare(self, x: Tensor) -> Tensor:
         """What a model reads: float32, each channel with mean 0 and variance 1, channels last in memory."""
-        mean = torch.tensor(self.mean, device=x.device)[:, None, None] * 255
-        scale = torch.tensor(self.std, device=x.device)[:, None, None].reciprocal() / 255
+        mean, scale = _normalization(self, x.device)
         pixels = x.to(torch.float32, memory_format=torch.channels_last, copy=True)
         return pixels.sub_(mean).mul_(scale)
+
+
+@cache
+def _normalization(images: Images, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What is subtracted and multiplied by, made once: a copy to a GPU at each batch would stall it."""
+    mean = torch.tensor(images.mean, device=device)[:, None, None] * 255
+    scale = torch.tensor(images.std, device=device)[:, None, None].reciprocal() / 255
+    return mean, scale
 
 
 InputSpec = Tokens | Features | Images
@@ -139,6 +147,11 @@ class Splits:
         named = {"train": self.train, "test": self.test}
         return named if self.validation is None else {**named, "validation": self.validation}
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many samples each split has, in words."""
+        return {f"{name} samples": len(samples) for name, samples in self.named.items()}
+
     def to(self, device: torch.device) -> Splits:
         """The same splits on another device."""
         validation = None if self.validation is None else self.validation.to(device)
@@ -150,7 +163,7 @@ class Splits:
         for samples in self.named.values():
             for tensor in (samples.x, samples.y, samples.clean):
                 digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-                digest.update(tensor.contiguous().cpu().numpy().tobytes())
+                digest.update(tensor.contiguous().cpu().numpy().data)
         return digest.hexdigest()[:16]
 
 
@@ -160,10 +173,12 @@ class Dataset(ABC):
     Attributes:
         inputs: what one input looks like, for the model to size itself.
         classes: the number of classes.
+        validation: how many samples are set apart to choose by.
     """
 
     inputs: InputSpec
     classes: int
+    validation: int = 0
 
     @abstractmethod
     def load(self, data_dir: Path, seed: int) -> Splits:

@@ -68,9 +68,10 @@ class ImageDataset(Dataset):
         wanted = len(train.y) - held_out if self.train_limit is None else self.train_limit
         chosen = stratified(train.y, min(wanted + held_out, len(train.y)), generator)
         apart = stratified(train.y[chosen], held_out, generator)
-        kept = torch.ones(len(chosen), dtype=torch.bool)
-        kept[apart] = False
-        if not kept.any() or int(kept.sum()) < wanted:
+        is_kept = torch.ones(len(chosen), dtype=torch.bool)
+        is_kept[apart] = False
+        kept = is_kept.nonzero().squeeze(1)
+        if len(kept) < max(1, wanted):
             raise ValueError(
                 f"{wanted} samples to train on and {held_out} for validation are more than the "
                 f"{len(train.y)} there are"
@@ -86,7 +87,7 @@ class ImageDataset(Dataset):
         noisy = self.label_noise.corrupt(truth, generator)
         warning = self.label_noise.warning(len(self.names))
         return Splits(
-            Samples(x[kept], noisy[kept], y[kept]),
+            Samples(pick(x, kept), noisy[kept], y[kept]),
             Samples(x_test, y_test, y_test),
             Samples(x[apart], noisy[apart], y[apart]) if held_out else None,
             tuple(note for note in (source, warning) if note),

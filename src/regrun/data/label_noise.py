@@ -67,11 +67,7 @@ class SymmetricNoise(LabelNoise):
 
     def corrupt(self, truth: TrueLabels, generator: torch.Generator) -> Tensor:
         """See the class."""
-        y, classes = truth.y, len(truth.names)
-        chosen = torch.randperm(len(y), generator=generator)[: round(self.rate * len(y))]
-        lowest = 0 if self.include_true else 1
-        shift = torch.randint(lowest, classes, (len(chosen),), generator=generator)
-        return replaced(y, chosen, (y[chosen] + shift) % classes)
+        return redraw_labels(truth.y, len(truth.names), self.rate, generator, self.include_true)
 
     def warning(self, classes: int) -> str:
         """Of a true class that is rarer than each wrong one."""
@@ -201,9 +197,10 @@ class RandomLabels(LabelNoise):
 
     def corrupt(self, truth: TrueLabels, generator: torch.Generator) -> Tensor:
         """See the class."""
-        y = truth.y
-        chosen = (torch.rand(len(y), generator=generator) < self.share).nonzero().squeeze(1)
-        return replaced(y, chosen, torch.randint(len(truth.names), (len(chosen),), generator=generator))
+        noisy = truth.y.clone()
+        chosen = torch.rand(len(noisy), generator=generator) < self.share
+        noisy[chosen] = torch.randint(len(truth.names), (int(chosen.sum()),), generator=generator)
+        return noisy
 
 
 def check_rate(rate: float) -> float:
@@ -213,10 +210,27 @@ def check_rate(rate: float) -> float:
     return rate
 
 
-def replaced(y: Tensor, chosen: Tensor, labels: Tensor) -> Tensor:
-    """A copy of ``y`` with other labels at the chosen positions."""
+def redraw_labels(
+    y: Tensor, classes: int, rate: float, generator: torch.Generator, include_true: bool = False
+) -> Tensor:
+    """A copy of ``y`` in which ``round(rate * n)`` labels, chosen at random, are drawn anew, uniformly.
+
+    Returns ``y`` itself where nothing changes.
+
+    Args:
+        y: int64 ``(n,)``.
+        classes: how many there are.
+        rate: in ``[0, 1]``.
+        generator: of all randomness.
+        include_true: whether a new label may be the old one; else all that are chosen become wrong.
+    """
+    count = round(rate * len(y))
+    if count == 0:
+        return y
+    chosen = torch.randperm(len(y), generator=generator)[:count]
+    shift = torch.randint(0 if include_true else 1, classes, (count,), generator=generator)
     noisy = y.clone()
-    noisy[chosen] = labels
+    noisy[chosen] = (y[chosen] + shift) % classes
     return noisy
 
 

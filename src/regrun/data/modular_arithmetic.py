@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from regrun.data.base import Dataset, Samples, Splits, Tokens, check_fraction, split_at_random
+from regrun.data.label_noise import redraw_labels
 from regrun.errors import nearest
 
 # Each takes int64 a and b and gives a value that is then reduced modulo p.
@@ -86,7 +87,7 @@ class ModularArithmetic(Dataset):
                 f"train_fraction={self.train_fraction} of {len(x)} pairs leaves a split without samples"
             )
         clean = y[train]
-        noisy = corrupt_labels(clean, self.classes, self.label_corruption, generator)
+        noisy = redraw_labels(clean, self.classes, self.label_corruption, generator)
         return Splits(Samples(x[train], noisy, clean), Samples(x[test], y[test], y[test]))
 
     def table(self) -> tuple[Tensor, Tensor]:
@@ -99,22 +100,6 @@ class ModularArithmetic(Dataset):
             inverse = torch.tensor([0, *(pow(k, -1, self.modulus) for k in range(1, self.modulus))])
             return x, a * inverse[b] % self.modulus
         return x, OPERATIONS[self.operation](a, b) % self.modulus
-
-
-def corrupt_labels(y: Tensor, classes: int, rate: float, generator: torch.Generator) -> Tensor:
-    """A copy of ``y`` in which ``round(rate * n)`` labels, chosen at random, are wrong.
-
-    A wrong label is uniform over the ``classes - 1`` others, so the rate is the rate of wrong labels.
-    Returns ``y`` itself where nothing changes.
-    """
-    count = round(rate * len(y))
-    if count == 0:
-        return y
-    chosen = torch.randperm(len(y), generator=generator)[:count]
-    shift = torch.randint(1, classes, (count,), generator=generator)
-    noisy = y.clone()
-    noisy[chosen] = (y[chosen] + shift) % classes
-    return noisy
 
 
 def is_prime(n: int) -> bool:

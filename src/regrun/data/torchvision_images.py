@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from filelock import FileLock
 
 from regrun.data.base import Images
 from regrun.data.cifar100_classes import CLASSES, NEXT_IN_SUPERCLASS
@@ -16,18 +17,22 @@ from regrun.data.download import fetch
 from regrun.data.image_cache import Arrays, Decoded, cached
 from regrun.data.image_folder import read_trees
 from regrun.data.images import ImageDataset
-from regrun.data.label_noise import LabelNoise
-from regrun.data.pixels import Pixels
 
 # One thing that is offered: where from, the file below the data directory, its MD5.
 Offer = tuple[Sequence[str], str, str]
+
+
+def idx_files(folder: str) -> tuple[str, ...]:
+    """The four files of MNIST and of what has its format."""
+    parts = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    return tuple(f"{folder}/raw/{part}-ubyte" for part in parts)
 
 
 class TorchvisionImages(ImageDataset):
     """A dataset whose files lie in the data directory as torchvision has them.
 
     If they do not, an offline mirror of it is used that lies there: ``<name>_train.tar`` and
-    ``<name>_test.tar``, class-per-folder trees; else the files are downloaded and checked.
+    ``<name>_test.tar``, class-per-folder trees; else the files are downloaded, checked and unpacked.
 
     Args:
         label_noise: see ``ImageDataset``.
@@ -39,18 +44,8 @@ class TorchvisionImages(ImageDataset):
 
     name: ClassVar[str]
     torchvision_name: ClassVar[str]
+    files: ClassVar[tuple[str, ...]]  # below the data directory, unpacked
     SPLITS: ClassVar[tuple[dict[str, Any], dict[str, Any]]] = ({"train": True}, {"train": False})
-
-    def __init__(
-        self,
-        label_noise: LabelNoise,
-        pixels: Pixels,
-        validation: int = 0,
-        train_limit: int | None = None,
-        test_limit: int | None = None,
-    ) -> None:
-        super().__init__(label_noise, pixels, validation, train_limit, test_limit)
-        self.classes = len(self.names)
 
     @property
     def factory(self) -> Any:
@@ -63,44 +58,38 @@ class TorchvisionImages(ImageDataset):
     def offers(self) -> Iterator[Offer]:
         """The files that are downloaded."""
 
-    @abstractmethod
-    def sources(self, data_dir: Path) -> list[Path]:
-        """The files or folders that are decoded."""
-
     def read(self, data_dir: Path) -> tuple[Decoded, Decoded, str]:
         """See ``ImageDataset``."""
-        mirror = [data_dir / f"{self.name}_{split}.tar" for split in ("train", "test")]
-        if not self._is_here(data_dir):
+        files = [data_dir / file for file in self.files]
+        if not all(file.exists() for file in files):
+            mirror = [data_dir / f"{self.name}_{split}.tar" for split in ("train", "test")]
             if all(file.exists() for file in mirror):
-                train, test = read_trees(data_dir, mirror[0], mirror[1], self.inputs.shape)
-                if train.names != tuple(sorted(self.names)):
-                    raise ValueError(f"{mirror[0]} does not have the classes of {self.name}")
-                return (
-                    in_order(train, self.names),
-                    in_order(test, self.names),
-                    f"a mirror of {self.name} in {data_dir}: its images may be compressed once more",
-                )
-            for urls, file, md5 in self.offers():
-                fetch(urls, data_dir / file, md5)
-        label = self.name
+                return self._read_mirror(data_dir, mirror[0], mirror[1])
+            self._download(data_dir)
         train, test = (
-            cached(
-                self.sources(data_dir),
-                data_dir,
-                f"{label}-{split}",
-                partial(self._decode, data_dir, which),
-            )
+            cached(files, data_dir, f"{self.name}-{split}", partial(self._decode, data_dir, which))
             for split, which in zip(("train", "test"), self.SPLITS, strict=True)
         )
         return train, test, ""
 
-    def _is_here(self, data_dir: Path) -> bool:
-        return all(source.exists() for source in self.sources(data_dir))
+    def _read_mirror(self, data_dir: Path, train_tree: Path, test_tree: Path) -> tuple[Decoded, Decoded, str]:
+        train, test = read_trees(data_dir, train_tree, test_tree, self.inputs.shape)
+        if train.names != tuple(sorted(self.names)):
+            raise ValueError(f"{train_tree} does not have the classes of {self.name}")
+        note = f"a mirror of {self.name}, whose images may be compressed once more"
+        return in_order(train, self.names), in_order(test, self.names), note
+
+    def _download(self, data_dir: Path) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(data_dir / f"{self.name}.lock"):
+            for urls, file, md5 in self.offers():
+                fetch(urls, data_dir / file, md5)
+            for which in self.SPLITS:  # torchvision finds what was fetched, checks it again and unpacks it
+                self.factory(str(data_dir), **which, download=True)
 
     def _decode(self, data_dir: Path, which: dict[str, Any]) -> Arrays:
         try:
-            # What was fetched is checked and unpacked here; nothing is downloaded again.
-            found = self.factory(str(data_dir), **which, download=True)
+            found = self.factory(str(data_dir), **which, download=False)
         except (RuntimeError, OSError, ValueError) as error:
             raise ValueError(f"the files of {self.name} in {data_dir} are damaged: {error}") from error
         x = np.asarray(found.data)
@@ -112,14 +101,15 @@ class TorchvisionImages(ImageDataset):
         return x.astype(np.uint8, copy=False), np.asarray(y, dtype=np.int64), self.names
 
 
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
-
 class CIFAR10(TorchvisionImages):
     """60,000 colour images of 32 × 32 in 10 classes (Krizhevsky 2009)."""
 
     name = "cifar10"
     torchvision_name = "CIFAR10"
+    files = tuple(
+        f"cifar-10-batches-py/{name}" for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
+    )
+    classes = 10
     names: Sequence[str] = (
         "airplane",
         "automobile",
@@ -140,20 +130,14 @@ class CIFAR10(TorchvisionImages):
         """See the base."""
         yield [self.factory.url], self.factory.filename, self.factory.tgz_md5
 
-    def sources(self, data_dir: Path) -> list[Path]:
-        """See the base."""
-        folder = data_dir / self.factory.base_folder
-        batches = [folder / name for name, _ in (*self.factory.train_list, *self.factory.test_list)]
-        # Before they are unpacked, the archive stands for them.
-        archive = data_dir / self.factory.filename
-        return [archive] if archive.exists() and not all(b.exists() for b in batches) else batches
-
 
 class CIFAR100(CIFAR10):
     """60,000 colour images of 32 × 32 in 100 classes of 20 superclasses (Krizhevsky 2009)."""
 
     name = "cifar100"
     torchvision_name = "CIFAR100"
+    files = ("cifar-100-python/train", "cifar-100-python/test")
+    classes = 100
     names = CLASSES
     confusable = NEXT_IN_SUPERCLASS
     inputs = Images((3, 32, 32), (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
@@ -164,6 +148,8 @@ class MNIST(TorchvisionImages):
 
     name = "mnist"
     torchvision_name = "MNIST"
+    files = idx_files("MNIST")
+    classes = 10
     names: Sequence[str] = tuple(str(digit) for digit in range(10))
     # 7→1, 2→7, 5↔6, 3→8: Patrini et al., arXiv 1609.03683.
     confusable: Sequence[int] | None = (0, 1, 7, 8, 4, 6, 5, 1, 8, 9)
@@ -175,19 +161,13 @@ class MNIST(TorchvisionImages):
             urls = [mirror + file for mirror in self.factory.mirrors]
             yield urls, f"{self.torchvision_name}/raw/{file}", md5
 
-    def sources(self, data_dir: Path) -> list[Path]:
-        """See the base."""
-        folder = data_dir / self.torchvision_name / "raw"
-        files = [folder / file.removesuffix(".gz") for file, _ in self.factory.resources]
-        packed = [folder / file for file, _ in self.factory.resources]
-        return files if all(file.exists() for file in files) else packed
-
 
 class FashionMNIST(MNIST):
     """70,000 grey images of 28 × 28, articles of clothing (Xiao et al., arXiv 1708.07747)."""
 
     name = "fashion_mnist"
     torchvision_name = "FashionMNIST"
+    files = idx_files("FashionMNIST")
     names = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
     confusable = None
     inputs = Images((1, 28, 28), (0.2860,), (0.3530,))
@@ -198,6 +178,7 @@ class KMNIST(MNIST):
 
     name = "kmnist"
     torchvision_name = "KMNIST"
+    files = idx_files("KMNIST")
     names = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
     confusable = None
     inputs = Images((1, 28, 28), (0.1918,), (0.3483,))
@@ -208,6 +189,8 @@ class SVHN(TorchvisionImages):
 
     name = "svhn"
     torchvision_name = "SVHN"
+    files = ("train_32x32.mat", "test_32x32.mat")
+    classes = 10
     SPLITS = ({"split": "train"}, {"split": "test"})
     names: Sequence[str] = tuple(str(digit) for digit in range(10))
     inputs = Images((3, 32, 32), (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))
@@ -217,10 +200,6 @@ class SVHN(TorchvisionImages):
         for split in ("train", "test"):
             url, file, md5 = self.factory.split_list[split]
             yield [url], file, md5
-
-    def sources(self, data_dir: Path) -> list[Path]:
-        """See the base."""
-        return [data_dir / self.factory.split_list[split][1] for split in ("train", "test")]
 
 
 def in_order(decoded: Decoded, names: Sequence[str]) -> Decoded:

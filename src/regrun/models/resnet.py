@@ -88,13 +88,21 @@ class ResNet(Classifier):
         self, inputs: InputSpec, classes: int, blocks: Sequence[int] = (2, 2, 2, 2), width: int = 64
     ) -> None:
         super().__init__()
-        stem = conv_bn(image_channels(inputs), width)
         widths = [width * 2**level for level in range(len(blocks))]
-        self.body = pooled(stem, *stages(BasicBlock, width, widths, blocks))
+        self.body = pooled(
+            self.stem(image_channels(inputs), width), *stages(self.block, width, widths, blocks)
+        )
         self.head = nn.Linear(widths[-1], classes)
 
+    block: type[nn.Module] = BasicBlock
 
-class PreActResNet(Classifier):
+    @staticmethod
+    def stem(channels: int, width: int) -> nn.Module:
+        """What comes before the blocks."""
+        return conv_bn(channels, width)
+
+
+class PreActResNet(ResNet):
     """ResNet-18 with normalization before the convolutions. He et al., arXiv 1603.05027.
 
     As in the code that mixup and ELR+ use, 11,171,146 parameters for CIFAR-10, which normalizes once more
@@ -113,14 +121,12 @@ class PreActResNet(Classifier):
         ValueError: if the inputs are not images.
     """
 
-    def __init__(
-        self, inputs: InputSpec, classes: int, blocks: Sequence[int] = (2, 2, 2, 2), width: int = 64
-    ) -> None:
-        super().__init__()
-        stem = nn.Conv2d(image_channels(inputs), width, 3, 1, 1, bias=False)
-        widths = [width * 2**level for level in range(len(blocks))]
-        self.body = pooled(stem, *stages(PreActBlock, width, widths, blocks))
-        self.head = nn.Linear(widths[-1], classes)
+    block = PreActBlock
+
+    @staticmethod
+    def stem(channels: int, width: int) -> nn.Module:
+        """See ``ResNet``."""
+        return nn.Conv2d(channels, width, 3, 1, 1, bias=False)
 
 
 class WideResNet(Classifier):

@@ -39,7 +39,7 @@ class FeatureCompression:
     def __init__(self, training: SupervisedTraining, kept: Sequence[int] | None = None) -> None:
         if kept is not None and (not kept or list(kept) != sorted({*kept}) or kept[0] < 1):
             raise ValueError(f"kept must ascend and be at least 1, got {list(kept)}")
-        if not getattr(training.dataset, "validation", 0):
+        if not training.dataset.validation:
             raise ValueError("dataset.validation must be above 0: the number of features is chosen on it")
         self.training = training
         self.kept = kept
@@ -53,7 +53,7 @@ class FeatureCompression:
         context.begin(
             Description(
                 steps=self.kept[-1] if self.kept else 1,
-                sizes={f"{name} samples": len(samples) for name, samples in splits.named.items()},
+                sizes=splits.sizes,
                 data_fingerprint=splits.fingerprint(),
                 notes=splits.notes,
             )
@@ -66,15 +66,15 @@ class FeatureCompression:
 
         @torch.no_grad()
         def cut(features: Features, count: int) -> torch.Tensor:
-            logits: torch.Tensor = head(first_only(features.z, torch.tensor(count)))
+            logits: torch.Tensor = head(first_only(features.z, count))
             return logits
 
         best, chosen = -1.0, width
         for count in self.kept or [width]:
             if context.stop.requested:
                 raise StoppedError
-            score = accuracy(cut(validation, min(count, width)), validation.clean)
-            context.log(count, {"cut_accuracy": accuracy(cut(test, min(count, width)), test.y)})
+            score = accuracy(cut(validation, count), validation.clean)
+            context.log(count, {"cut_accuracy": accuracy(cut(test, count), test.y)})
             if score > best:
                 best, chosen = score, min(count, width)
         wrong = train.wrong

@@ -51,15 +51,13 @@ class SpectralTruncation:
             Description(
                 steps=self.directions[-1],
                 precision="64-true",
-                sizes={"train samples": len(splits.train), "test samples": len(splits.test)},
+                sizes=splits.sizes,
                 data_fingerprint=splits.fingerprint(),
                 notes=splits.notes,
             )
         )
         train, test = features_of(task, splits.train), features_of(task, splits.test)
-        head = linear_head(task.model)
-        weight = head.weight.detach().double()
-        bias = weight.new_zeros(len(weight)) if head.bias is None else head.bias.detach().double()
+        head = linear_head(task.model).double()
         mean = train.z.mean(0)
         leading = torch.linalg.svd(train.z - mean, full_matrices=False).Vh
         generator = torch.Generator().manual_seed(context.seed)
@@ -67,9 +65,10 @@ class SpectralTruncation:
         noise = torch.randn(width, width, generator=generator, dtype=torch.float64)
         random = torch.linalg.qr(noise).Q.T
 
+        @torch.no_grad()
         def predict(features: Features, directions: Tensor) -> Tensor:
-            kept = mean + (features.z - mean) @ directions.T @ directions
-            return kept @ weight.T + bias
+            logits: Tensor = head(mean + (features.z - mean) @ directions.T @ directions)
+            return logits
 
         def fit(features: Features, directions: Tensor) -> float:
             return accuracy(predict(features, directions)[features.wrong], features.y[features.wrong])

@@ -54,21 +54,18 @@ class FeatureSpectrum(Probe):
     def __init__(self) -> None:
         super().__init__()
         self.moments = Moments()
-        self.seen = False
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
         """See the class."""
         if output.features is not None:
             self.moments.update(output.features)
-            self.seen = True
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
-        if not self.seen:
+        if not self.moments.update_called:
             return dict.fromkeys(self.metrics, float("nan"))
         variances = torch.linalg.eigvalsh(self.moments.compute()).clamp_min(0).flip(0)
         self.moments.reset()
-        self.seen = False
         signal = variances[: task.classes - 1].sum() / variances.sum()
         return {
             "effective_rank": effective_rank(variances.sqrt()),

@@ -27,7 +27,6 @@ class Memorization(Probe):
         self.memorized = MeanMetric(nan_strategy="disable")
         self.corrected = MeanMetric(nan_strategy="disable")
         self.separation = BinaryAUROC(validate_args=False)
-        self.wrong = 0
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
         """See the class."""
@@ -35,22 +34,16 @@ class Memorization(Probe):
         # One minus the label's probability is ordered as its loss is, and lies in [0, 1].
         p = output.logits.float().softmax(1).gather(1, batch.y[:, None]).squeeze(1)
         self.separation.update(1 - p, wrong.long())
-        if wrong.any():
-            predicted = output.logits.argmax(1)[wrong]
-            self.memorized.update((predicted == batch.y[wrong]).float())
-            self.corrected.update((predicted == clean[wrong]).float())
-            self.wrong += int(wrong.sum())
+        predicted = output.logits.argmax(1)[wrong]
+        self.memorized.update((predicted == batch.y[wrong]).float())
+        self.corrected.update((predicted == clean[wrong]).float())
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
-        none = self.wrong == 0
-        result: dict[str, float | Tensor] = {
-            name: float("nan") if none else metric.compute()
-            for name, metric in zip(
-                self.metrics, (self.memorized, self.corrected, self.separation), strict=True
-            )
-        }
-        for metric in (self.memorized, self.corrected, self.separation):
+        metrics = (self.memorized, self.corrected, self.separation)
+        memorized, corrected, separation = (metric.compute() for metric in metrics)
+        for metric in metrics:
             metric.reset()
-        self.wrong = 0
-        return result
+        if memorized.isnan():  # no wrong label on any rank
+            separation = memorized
+        return {"memorized": memorized, "corrected": corrected, "loss_separation": separation}

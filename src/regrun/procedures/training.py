@@ -73,7 +73,7 @@ class SupervisedTraining:
     @property
     def metrics(self) -> list[str]:
         """What an evaluation reports: the task's own metrics, and the probes'."""
-        validated = VALIDATED if getattr(self.dataset, "validation", 0) else ()
+        validated = VALIDATED if self.dataset.validation else ()
         return [*EVALUATED, *validated, *(name for probe in self.probes.values() for name in probe.metrics)]
 
     def build(self, splits: Splits, seed: int, report: Callable[[int, dict[str, float]], None]) -> Supervised:
@@ -142,7 +142,7 @@ class SupervisedTraining:
                 device=describe_device(trainer),
                 precision=str(trainer.precision),
                 sizes={
-                    **{f"{name} samples": len(samples) for name, samples in splits.named.items()},
+                    **splits.sizes,
                     "parameters": sum(p.numel() for p in task.model.parameters()),
                 },
                 data_fingerprint=splits.fingerprint(),

@@ -17,8 +17,6 @@ class MaskedFeatures(nn.Module):
         mask: acts on features in training.
     """
 
-    kept: Tensor
-
     def __init__(self, model: nn.Module, mask: nn.Module) -> None:
         super().__init__()
         head = getattr(model, "head", None)
@@ -29,7 +27,6 @@ class MaskedFeatures(nn.Module):
             )
         self.model = model
         self.mask = mask
-        self.register_buffer("kept", torch.tensor(head.in_features))
 
     @property
     def head(self) -> nn.Module:
@@ -38,13 +35,11 @@ class MaskedFeatures(nn.Module):
         return head
 
     def forward(self, x: Tensor) -> Output:
-        """Masked at random in training; later cut to the first ``kept`` features."""
-        features = as_output(self.model(x)).features
-        assert features is not None
-        if self.training:
-            features = self.mask(features)
-        elif int(self.kept) < features.shape[1]:
-            features = first_only(features, self.kept)
+        """Masked at random in training, whole in evaluation."""
+        output = as_output(self.model(x))
+        if not self.training:
+            return output
+        features = self.mask(output.features)
         return Output(self.head(features), features)
 
 
@@ -101,6 +96,6 @@ class NestedDropout(Regularizer):
         task.model = MaskedFeatures(task.model, NestedMask(self.spread))
 
 
-def first_only(features: Tensor, count: Tensor) -> Tensor:
+def first_only(features: Tensor, count: Tensor | int) -> Tensor:
     """Features of which all but the first ``count`` are zero."""
     return features * (torch.arange(features.shape[1], device=features.device) < count)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -26,13 +28,17 @@ class Averaged(nn.Module):
 
     @torch.no_grad()
     def follow(self, decay: float) -> None:
-        """Move the average towards the weights; other state, such as running statistics, is copied."""
-        pairs = zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True)
-        for average, value in pairs:
+        """Move the average, of running statistics too, towards the model; counters are copied."""
+        for average, value in zip(tensors_of(self.average), tensors_of(self.model), strict=True):
             if average.is_floating_point():
                 average.lerp_(value, 1 - decay)
             else:
                 average.copy_(value)
+
+
+def tensors_of(model: nn.Module) -> Iterator[Tensor]:
+    """Parameters and buffers."""
+    return chain(model.parameters(), model.buffers())
 
 
 class WeightAveraging(Regularizer):

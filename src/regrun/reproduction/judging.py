@@ -65,7 +65,7 @@ def make_entry(
             cpu_seconds=round(sum(result["cpu_seconds"] for result in results), 1),
         ),
         environment=_environment(newest) if newest else {},
-        data=sorted({note for manifest in manifests for note in _notes(manifest, experiment)}),
+        data=sorted({note for manifest in manifests for note in manifest.get("notes", [])}),
         commits=sorted({str(manifest["environment"]["commit"]) for manifest in manifests}),
         code=experiment.source_hashes(),
         judged=time.strftime("%Y-%m-%d", time.gmtime()),
@@ -90,12 +90,6 @@ def _arm_entry(arm: Arm, experiment: Experiment, runs: Sequence[PlannedRun], rea
 def _environment(manifest: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in manifest["environment"].items() if key not in ("host", "commit")}
     return {**kept, "device": manifest["device"], "precision": manifest["precision"]}
-
-
-def _notes(manifest: Mapping[str, Any], experiment: Experiment) -> list[str]:
-    """What a run noted about its data, without this machine's paths."""
-    place = str(experiment.config["data_dir"])
-    return [note.replace(place, "the data directory") for note in manifest.get("notes", [])]
 
 
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:

@@ -59,6 +59,8 @@ class Supervised(pl.LightningModule):
         ValueError: if two regularizers replace the loss.
     """
 
+    best: Tensor  # accuracies on the validation and the test split, where there is a validation split
+
     def __init__(
         self,
         model: nn.Module,
@@ -103,13 +105,14 @@ class Supervised(pl.LightningModule):
         self._editing = _acting(regularizers, "edit_gradients")
         self._projecting = _acting(regularizers, "project")
         self._probing = list(probes.values())
+        self._watching = [[p for p in self._probing if p.split == name] for name in self.split_names]
 
         self.accuracies = [
-            MulticlassAccuracy(self.classes, average="micro", validate_args=False) for _ in splits.named
+            MulticlassAccuracy(self.classes, average="micro", validate_args=False) for _ in self.split_names
         ]
-        self.evaluation_losses = [MeanMetric(nan_strategy="disable") for _ in splits.named]
+        self.evaluation_losses = [MeanMetric(nan_strategy="disable") for _ in self.split_names]
         self.metrics = nn.ModuleList([*self.accuracies, *self.evaluation_losses])  # to move with the device
-        if splits.validation is not None:  # accuracies on the validation and the test split
+        if splits.validation is not None:
             self.register_buffer("best", torch.tensor([-1.0, math.nan], dtype=torch.float64))
         self._losses: list[tuple[int, Tensor]] = []  # with their steps, not yet looked at
         self._last_loss: float | None = None
@@ -117,8 +120,6 @@ class Supervised(pl.LightningModule):
         self._random_state: dict[str, Any] | None = None
         for regularizer in regularizers.values():
             regularizer.attach(self)
-
-    best: Tensor
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the current hook here some forty times a step, and a module's own bookkeeping for
@@ -228,9 +229,9 @@ class Supervised(pl.LightningModule):
         losses = F.cross_entropy(output.logits.double(), batch.y, reduction="none")
         self.evaluation_losses[dataloader_idx].update(losses)
         self.accuracies[dataloader_idx].update(output.logits, batch.y)
-        for probe in self._probing:
-            if probe.split == self.split_names[dataloader_idx]:
-                clean = self.splits.named[probe.split].clean[batch.index]
+        if watching := self._watching[dataloader_idx]:
+            clean = self.splits.named[self.split_names[dataloader_idx]].clean[batch.index]
+            for probe in watching:
                 probe.update(batch, output, clean)
 
     def on_validation_epoch_start(self) -> None:
@@ -244,7 +245,7 @@ class Supervised(pl.LightningModule):
         """Report the evaluation."""
         row: dict[str, float | Tensor] = {} if self._last_loss is None else {"loss": self._last_loss}
         for split, loss, accuracy in zip(
-            self.splits.named, self.evaluation_losses, self.accuracies, strict=True
+            self.split_names, self.evaluation_losses, self.accuracies, strict=True
         ):
             row |= {f"{split}_loss": loss.compute(), f"{split}_accuracy": accuracy.compute()}
             loss.reset()
