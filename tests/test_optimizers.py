@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from regrun.optimizers import MuonWithAdamW, constant, cosine, cosine_then_constant, linear, multistep
+from regrun.optimizers import (
+    MuonWithAdamW,
+    constant,
+    cosine,
+    cosine_then_constant,
+    inverse_decay,
+    linear,
+    multistep,
+)
 
 
 def net() -> nn.Sequential:
@@ -70,6 +78,7 @@ def test_muon_needs_a_hidden_matrix() -> None:
 
 
 def test_schedules_pass_through_their_points() -> None:
+    assert [inverse_decay(10, decay=0.5)(step) for step in (0, 1, 2)] == [1, 1 / 1.5, 0.5]
     assert constant(10) is None  # no scheduler to call at every step
     warm = constant(10, warmup=4)
     assert warm is not None

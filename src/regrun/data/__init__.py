@@ -1,6 +1,18 @@
 """Datasets: a task's samples as tensors in memory."""
 
-from regrun.data.base import Batch, Dataset, Features, Images, InputSpec, Samples, Splits, Tokens
+from regrun.data.base import (
+    Batch,
+    Dataset,
+    Features,
+    Images,
+    InitialStates,
+    InputSpec,
+    Samples,
+    Series,
+    Splits,
+    Tokens,
+)
+from regrun.data.criteria import Classification, Criterion, ObservedSeries, Regression
 from regrun.data.image_folder import ImageFolder
 from regrun.data.images import ImageDataset
 from regrun.data.label_file import LabelFile
@@ -14,8 +26,11 @@ from regrun.data.label_noise import (
     SymmetricNoise,
 )
 from regrun.data.modular_arithmetic import ModularArithmetic
+from regrun.data.physionet2012 import PhysioNet2012
 from regrun.data.pixels import GaussianPixels, OriginalPixels, RandomPixels, ShuffledPixels
+from regrun.data.series import ETTh1, IrregularSinusoids
 from regrun.data.sparse_parity import SparseParity
+from regrun.data.spiral import Spiral
 from regrun.data.stream import BatchList, BatchStream
 from regrun.data.torchvision_images import CIFAR10, CIFAR100, KMNIST, MNIST, SVHN, FashionMNIST
 
@@ -29,26 +44,36 @@ __all__ = [
     "Batch",
     "BatchList",
     "BatchStream",
+    "Classification",
     "CleanLabels",
+    "Criterion",
     "Dataset",
+    "ETTh1",
     "FashionMNIST",
     "Features",
     "GaussianPixels",
     "ImageDataset",
     "ImageFolder",
     "Images",
+    "InitialStates",
     "InputSpec",
     "InstanceDependentNoise",
+    "IrregularSinusoids",
     "LabelFile",
     "LabelNoise",
     "ModularArithmetic",
+    "ObservedSeries",
     "OriginalPixels",
     "PairFlip",
+    "PhysioNet2012",
     "RandomLabels",
     "RandomPixels",
+    "Regression",
     "Samples",
+    "Series",
     "ShuffledPixels",
     "SparseParity",
+    "Spiral",
     "Splits",
     "SymmetricNoise",
     "Tokens",

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from regrun.data.criteria import Classification, Criterion
+
 
 class Mixture(NamedTuple):
     """What a mixed batch was mixed of: sample ``i`` of the batch and sample ``partner[i]`` of it.
@@ -32,8 +34,8 @@ class Batch(NamedTuple):
 
     Attributes:
         x: inputs, ``(batch, ...)``.
-        y: targets, ``(batch,)`` of class indices for classification, or ``(batch, classes)`` of probabilities
-            where a regularizer has made them so.
+        y: targets: ``(batch,)`` of class indices, or ``(batch, classes)`` of probabilities where a
+            regularizer has made them so; for other criteria as they say.
         index: each sample's position in its split, ``(batch,)`` of int64; methods that remember
             something per sample need it.
         mixture: what it was mixed of, if it was.
@@ -97,7 +99,53 @@ def _normalization(images: Images, device: torch.device) -> tuple[Tensor, Tensor
     return mean, scale
 
 
-InputSpec = Tokens | Features | Images
+@dataclass(frozen=True)
+class Series:
+    """Inputs that are series observed now and then: float32 ``(n, len(times), 2 channels)``.
+
+    The values, 0 where there is none, then 1 where a value is observed and 0 elsewhere.
+
+    Attributes:
+        times: at which anything may be observed, ascending.
+        channels: values at each time.
+    """
+
+    times: tuple[float, ...]
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input."""
+        return (len(self.times), 2 * self.channels)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What a model reads of a batch as it is stored: the same."""
+        return x
+
+
+@dataclass(frozen=True)
+class InitialStates:
+    """Inputs that are states at the first of some times: float32 ``(n, size)``.
+
+    Attributes:
+        times: the initial time, then those of which targets speak.
+        size: entries of a state.
+    """
+
+    times: tuple[float, ...]
+    size: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input."""
+        return (self.size,)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What a model reads of a batch as it is stored: the same."""
+        return x
+
+
+InputSpec = Tokens | Features | Images | Series | InitialStates
 
 
 @dataclass(frozen=True)
@@ -106,7 +154,7 @@ class Samples:
 
     Attributes:
         x: inputs, ``(n, ...)``.
-        y: targets that training sees, ``(n,)``.
+        y: targets that training sees, ``(n,)`` of class indices, or as the dataset's criterion says.
         clean: targets before label corruption; the same tensor as ``y`` where there is none. For
             probes only, never for a loss.
     """
@@ -168,16 +216,18 @@ class Splits:
 
 
 class Dataset(ABC):
-    """A classification task. Constructing one checks its parameters and touches no file.
+    """A supervised task. Constructing one checks its parameters and touches no file.
 
     Attributes:
         inputs: what one input looks like, for the model to size itself.
-        classes: the number of classes.
+        classes: the number of classes, or of values that are to be predicted (at each time).
+        criterion: what the targets mean: class indices, unless a dataset says otherwise.
         validation: how many samples are set apart to choose by.
     """
 
     inputs: InputSpec
     classes: int
+    criterion: Criterion = Classification()
     validation: int = 0
 
     @abstractmethod

@@ -1,7 +1,10 @@
 """Models: plain modules that size themselves from a dataset's inputs and classes."""
 
 from regrun.models.fast_resnet import FastResNet
+from regrun.models.latent_ode import ODERNN, LatentODE
 from regrun.models.mlp import MLP
+from regrun.models.neural_ode import NeuralODE, TrajectoryODE
+from regrun.models.neural_sde import NeuralSDE, TrajectorySDE
 from regrun.models.one_hot import OneHotLinear
 from regrun.models.output import Output
 from regrun.models.resnet import PreActResNet, ResNet, WideResNet
@@ -11,14 +14,20 @@ from regrun.models.vgg import VGG
 
 __all__ = [
     "MLP",
+    "ODERNN",
     "VGG",
     "FastResNet",
+    "LatentODE",
+    "NeuralODE",
+    "NeuralSDE",
     "OneHotLinear",
     "Output",
     "PreActResNet",
     "ResNet",
     "SmallAlexNet",
     "SmallInception",
+    "TrajectoryODE",
+    "TrajectorySDE",
     "Transformer",
     "WideResNet",
 ]

@@ -46,6 +46,13 @@ def multistep(steps: int, milestones: Sequence[float], gamma: float = 0.1, warmu
     return factor
 
 
+def inverse_decay(steps: int, decay: float = 1e-5, warmup: int = 0) -> Schedule:
+    """``1 / (1 + decay * step)``, whatever the number of steps."""
+    if decay < 0:
+        raise ValueError(f"decay must be at least 0, got {decay}")
+    return lambda step: _warm(step, warmup) / (1 + decay * step)
+
+
 def _warm(step: int, warmup: int) -> float:
     return 1.0 if step >= warmup else (step + 1) / (warmup + 1)
 

@@ -8,6 +8,8 @@ from regrun.probes.logit_scale import LogitScale
 from regrun.probes.margins import Margins
 from regrun.probes.memorization import Memorization
 from regrun.probes.softmax_collapse import SoftmaxCollapse
+from regrun.probes.solver import SolverCost
+from regrun.probes.solver_profile import SolverProfile
 from regrun.probes.weight_norms import WeightNorms
 
 __all__ = [
@@ -19,5 +21,7 @@ __all__ = [
     "Memorization",
     "Probe",
     "SoftmaxCollapse",
+    "SolverCost",
+    "SolverProfile",
     "WeightNorms",
 ]

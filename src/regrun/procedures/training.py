@@ -23,7 +23,7 @@ from regrun.procedures.trainer import (
     quiet_lightning,
 )
 from regrun.regularizers.base import Regularizer
-from regrun.tasks.supervised import EVALUATED, VALIDATED, Supervised
+from regrun.tasks.supervised import Supervised, evaluated
 
 
 class SupervisedTraining:
@@ -73,8 +73,10 @@ class SupervisedTraining:
     @property
     def metrics(self) -> list[str]:
         """What an evaluation reports: the task's own metrics, and the probes'."""
-        validated = VALIDATED if self.dataset.validation else ()
-        return [*EVALUATED, *validated, *(name for probe in self.probes.values() for name in probe.metrics)]
+        return [
+            *evaluated(self.dataset),
+            *(name for probe in self.probes.values() for name in probe.metrics),
+        ]
 
     def build(self, splits: Splits, seed: int, report: Callable[[int, dict[str, float]], None]) -> Supervised:
         """The task, before training.
@@ -111,6 +113,8 @@ class SupervisedTraining:
         """
         task = self.build(splits, 0, lambda step, metrics: None)
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        if any(value.dtype == torch.float64 for name, value in state.items() if name.startswith("model.")):
+            task.double()  # before loading, which would round
         prefix = "model."
         weights = {name.removeprefix(prefix): w for name, w in state.items() if name.startswith(prefix)}
         try:

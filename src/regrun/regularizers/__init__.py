@@ -6,16 +6,22 @@ from regrun.regularizers.elr import EarlyLearning
 from regrun.regularizers.feature_dropout import FeatureDropout, NestedDropout
 from regrun.regularizers.l1 import L1
 from regrun.regularizers.label_smoothing import LabelSmoothing
+from regrun.regularizers.latent_kl import LatentKL
+from regrun.regularizers.local_error import LocalError
 from regrun.regularizers.mixup import CutMix, Mixup
 from regrun.regularizers.noisy_label_losses import Bootstrap, ForwardCorrection, GeneralizedCrossEntropy
 from regrun.regularizers.perp_grad import PerpGrad
 from regrun.regularizers.softmax import SoftmaxCrossEntropy
+from regrun.regularizers.solver_heuristics import SolverError, SolverStiffness
 from regrun.regularizers.stablemax import StableMax
+from regrun.regularizers.steer import Steer
+from regrun.regularizers.trajectory_costs import RNODE, TayNODE
 from regrun.regularizers.weight_averaging import WeightAveraging
 from regrun.regularizers.weight_decay import WeightDecay
 
 __all__ = [
     "L1",
+    "RNODE",
     "Bootstrap",
     "CoTeaching",
     "CutMix",
@@ -24,13 +30,19 @@ __all__ = [
     "ForwardCorrection",
     "GeneralizedCrossEntropy",
     "LabelSmoothing",
+    "LatentKL",
+    "LocalError",
     "Mixup",
     "NestedDropout",
     "PerpGrad",
     "Regularizer",
     "SoftmaxCrossEntropy",
+    "SolverError",
+    "SolverStiffness",
     "StableMax",
+    "Steer",
     "Step",
+    "TayNODE",
     "WeightAveraging",
     "WeightDecay",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -88,12 +89,14 @@ class Headline:
         arms: whose curves; none for all.
         x: what curves run over.
         log_x: whether it lies on a logarithmic axis.
+        profile: what the parts of a metric run over, where their names are numbers: ``step_size/0.25``.
     """
 
     curves: Sequence[str] = ()
     arms: Sequence[str] = ()
     x: str = "step"
     log_x: bool = False
+    profile: str = "position"
 
 
 def make_figures(
@@ -137,6 +140,11 @@ def make_figures(
         if probes:
             draw = curves_figure(probes, bands, colors, headline, columns=3, height=1.75)
             figures.append(save("probes", "What the probes saw", band, draw))
+        if profiles := collect_profiles(reading):
+            axis = Headline(x=headline.profile)
+            shown = list(profiles)[:MOST_PANELS]
+            draw = curves_figure(shown, profiles, colors, axis, columns=2, height=2.0)
+            figures.append(save("profiles", f"Along {headline.profile}, after training", band, draw))
     return figures
 
 
@@ -157,6 +165,27 @@ def collect(reading: Reading) -> Bands:
                     steps = np.intersect1d(steps, other)
                 curves = [(steps, values[np.isin(other, steps)]) for other, values in curves]
             bands.setdefault(metric, {})[arm] = (steps, np.stack([values for _, values in curves]))
+    return bands
+
+
+def collect_profiles(reading: Reading) -> Bands:
+    """The last values of all metrics whose parts have numbers for names, over these numbers."""
+    found: dict[str, dict[str, list[dict[float, float]]]] = {}
+    for run in reading.complete():
+        row: dict[str, dict[float, float]] = {}
+        for name, (_, values) in reading.curves(run.arm, run.seed).items():
+            metric, _, part = name.partition("/")
+            with suppress(ValueError):
+                row.setdefault(metric, {})[float(part)] = float(values[-1])
+        for metric, profile in row.items():
+            found.setdefault(metric, {}).setdefault(run.arm, []).append(profile)
+    bands: dict[str, dict[str, tuple[Array, Array]]] = {}
+    for metric, arms in found.items():
+        for arm, profiles in arms.items():
+            places = sorted(set.intersection(*(set(profile) for profile in profiles)))
+            if len(places) > 2:
+                values = np.array([[profile[place] for place in places] for profile in profiles])
+                bands.setdefault(metric, {})[arm] = (np.array(places), values)
     return bands
 
 

@@ -14,7 +14,7 @@ from regrun.solvers.combination import combine
 from regrun.solvers.controller import LEAST_ERROR, Controller
 from regrun.solvers.errors import MaxStepsError, StepSizeUnderflowError
 from regrun.solvers.marching import smallest_step, stacked_stiffness
-from regrun.solvers.solution import Solution, Statistics
+from regrun.solvers.solution import Segment, Solution, Statistics
 from regrun.solvers.starting import check_finite, check_times, check_tolerance
 from regrun.solvers.stepping import Field, Norm, Step, Tolerance, at_time, quotient, root_mean_square
 
@@ -51,6 +51,7 @@ def sdeint(
     first_step: float | None = None,
     max_steps: int = 10_000,
     differentiable: bool = False,
+    dense: bool = False,
     norm: Norm | None = None,
 ) -> Solution:
     """Solve ``dX = f(t, X) dt + g(t, X) dW`` in the sense of Ito, along one path of ``W``.
@@ -73,6 +74,7 @@ def sdeint(
         first_step: its size, a hundredth of the interval if not given.
         max_steps: how many, rejected ones included.
         differentiable: whether ``statistics.error`` and ``statistics.stiffness`` get gradients.
+        dense: whether to keep the accepted steps, for ``Solution.segment``.
         norm: of an error in units of the tolerance, its root mean square if not given.
 
     Returns:
@@ -103,6 +105,7 @@ def sdeint(
     least = smallest_step(y, t, when[-1])
     states: list[Tensor] = [y]
     taken: list[tuple[float, float, Step]] = []
+    segments: list[Segment] = []
     rejected = 0
     last = before = 1.0
     while len(states) < len(when):
@@ -120,6 +123,8 @@ def sdeint(
             factor = controller.factor(ERROR_ORDER, max(error, LEAST_ERROR), last, before)
         if error <= 1:
             taken.append((t, reached - t, step))
+            if dense:
+                segments.append(Segment(t, reached - t, y, step.stages, None))
             # A step cut short to end at a time says nothing against the longer one that was meant.
             h = max(h, (reached - t) * factor) if landing and factor >= 1 else (reached - t) * factor
             t, y = reached, step.y
@@ -145,7 +150,7 @@ def sdeint(
         taken=torch.ones(len(taken), dtype=torch.bool),
         stability=0.0,
     )
-    return Solution(torch.tensor(when, dtype=torch.float64), torch.stack(states), statistics)
+    return Solution(torch.tensor(when, dtype=torch.float64), torch.stack(states), statistics, segments)
 
 
 def take_noisy_step(

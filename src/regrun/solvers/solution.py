@@ -21,17 +21,23 @@ class Segment:
         h: its length, negative backward in time.
         y: the state it begins with.
         stages: the stages' derivatives.
-        method: whose dense output it is.
+        method: whose dense output it is; ``None`` where there is none, as for stochastic equations.
     """
 
     t: float
     h: float
     y: Tensor
     stages: Sequence[Tensor]
-    method: RungeKutta
+    method: RungeKutta | None
 
     def __call__(self, t: float) -> Tensor:
-        """The state at a time within the step."""
+        """The state at a time within the step.
+
+        Raises:
+            ValueError: if the method has no dense output.
+        """
+        if self.method is None:
+            raise ValueError("a stochastic equation has no solution between its steps; ask for more times")
         theta = (t - self.t) / self.h
         if theta == 0:
             return self.y

@@ -11,9 +11,9 @@ class RungeKutta:
     """An explicit pair whose last stage is evaluated at its solution (first same as last).
 
     A step from ``u`` at ``t`` evaluates ``k_i = f(t + c_i h, g_i)`` at ``g_i = u + h sum_{j<i} a_ij k_j``.
-    The last ``g`` is the solution at ``t + h``, and its ``k`` is the first of the next step. ``h sum e_i k_i`` is
-    the difference to the embedded solution, and ``u + h sum_i k_i sum_j p_ij theta^(j+1)`` the solution at
-    ``t + theta h``.
+    The last ``g`` is the solution at ``t + h``, and its ``k`` is the first of the next step. ``h sum e_i
+    k_i`` is the difference to the embedded solution, and ``u + h sum_i k_i sum_j p_ij theta^(j+1)`` the
+    solution at ``t + theta h``.
 
     Attributes:
         order: of the solution that is advanced.

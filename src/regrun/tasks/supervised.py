@@ -1,21 +1,19 @@
-"""Supervised classification as a LightningModule."""
+"""Supervised learning as a LightningModule."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
 from regrun.data.base import Batch, Dataset, Images, InputSpec, Splits
 from regrun.data.stream import BatchList, BatchStream
@@ -26,20 +24,17 @@ from regrun.regularizers.base import Regularizer, Step, overrides
 
 EVALUATION_BATCH = 16_384
 EVALUATION_BATCH_OF_IMAGES = 1000  # whose intermediate results are many times their size
-EVALUATED = ("loss", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
-# Where there is a validation split; the last is the test accuracy at the best validation accuracy so far.
-VALIDATED = ("validation_loss", "validation_accuracy", "early_stopped_test_accuracy")
 
 
 class Supervised(pl.LightningModule):
-    """Minimizes a classification loss, with regularizers at their moments and probes at evaluations.
+    """Minimizes a loss, with regularizers at their moments and probes at evaluations.
 
-    The loss is softmax cross-entropy of the logits in the model's precision, unless a regularizer replaces
-    it. An evaluation runs over all splits and reports ``train_loss``, ``train_accuracy``, ``test_loss``,
-    ``test_accuracy`` (softmax cross-entropy in float64, whatever is trained on), ``loss`` (the training
-    objective of the last step, penalties included) and what the probes measure. Where there is a validation
-    split, its loss and accuracy too, and ``early_stopped_test_accuracy``, the test accuracy at the evaluation
-    whose validation accuracy is the best so far.
+    The loss is that of the dataset's criterion, unless a regularizer replaces it. An evaluation runs over all
+    splits and reports the criterion's scores of each, ``train_loss``, ``test_accuracy``, ... (in float64,
+    whatever is trained on), ``loss`` (the training objective of the last step, penalties included) and what
+    the probes measure. Where there is a validation split, its scores too, and
+    ``early_stopped_test_accuracy``, the test accuracy at the evaluation whose validation accuracy is the best
+    so far (or ``early_stopped_test_loss``, where there is no accuracy).
 
     Args:
         model: the network; returns logits or an ``Output``.
@@ -59,7 +54,7 @@ class Supervised(pl.LightningModule):
         ValueError: if two regularizers replace the loss.
     """
 
-    best: Tensor  # accuracies on the validation and the test split, where there is a validation split
+    best: Tensor  # of the validation and of the test split, where there is a validation split
 
     def __init__(
         self,
@@ -85,6 +80,7 @@ class Supervised(pl.LightningModule):
         self.model = model.to(memory_format=torch.channels_last) if images else model
         self.evaluation_batch = EVALUATION_BATCH_OF_IMAGES if images else EVALUATION_BATCH
         self.classes = dataset.classes
+        self.criterion = dataset.criterion
         self.train_samples = len(splits.train)
         self.splits = splits
         self.split_names = list(splits.named)
@@ -107,13 +103,12 @@ class Supervised(pl.LightningModule):
         self._probing = list(probes.values())
         self._watching = [[p for p in self._probing if p.split == name] for name in self.split_names]
 
-        self.accuracies = [
-            MulticlassAccuracy(self.classes, average="micro", validate_args=False) for _ in self.split_names
-        ]
-        self.evaluation_losses = [MeanMetric(nan_strategy="disable") for _ in self.split_names]
-        self.metrics = nn.ModuleList([*self.accuracies, *self.evaluation_losses])  # to move with the device
+        self.scores = nn.ModuleList(  # by split, in the order of their names
+            nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in self.criterion.scores})
+            for _ in self.split_names
+        )
         if splits.validation is not None:
-            self.register_buffer("best", torch.tensor([-1.0, math.nan], dtype=torch.float64))
+            self.register_buffer("best", torch.tensor([-math.inf, math.nan], dtype=torch.float64))
         self._losses: list[tuple[int, Tensor]] = []  # with their steps, not yet looked at
         self._last_loss: float | None = None
         self._optimizer: Optimizer | None = None
@@ -172,21 +167,23 @@ class Supervised(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The objective of one batch."""
+        number = self.trainer.global_step
+        loss = self.objective(batch, number)
+        self._losses.append((number, loss.detach()))
+        return loss
+
+    def objective(self, batch: Batch, number: int) -> Tensor:
+        """What training minimizes, of a batch as it is stored, after ``number`` steps."""
         if self._prepares:
             batch = batch._replace(x=self.inputs.prepare(self.augmentations(batch.x)))
         for regularizer in self._transforming:
             batch = regularizer.transform(batch)
         output = as_output(self.model(batch.x))
-        number = self.trainer.global_step
         epoch = number * (self.batch_size or self.train_samples) // self.train_samples
         step = Step(batch, output, self, number, epoch)
-        if self._replacing is None:
-            loss = F.cross_entropy(output.logits, batch.y)
-        else:
-            loss = self._replacing.loss(step)
+        loss = self.criterion.loss(output, batch) if self._replacing is None else self._replacing.loss(step)
         for regularizer in self._penalizing:
             loss = loss + regularizer.penalty(step)
-        self._losses.append((number, loss.detach()))
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -226,9 +223,9 @@ class Supervised(pl.LightningModule):
         """Evaluate one batch of the split of this number; 0 is the train split."""
         batch = batch._replace(x=self.inputs.prepare(batch.x))
         output = as_output(self.model(batch.x))
-        losses = F.cross_entropy(output.logits.double(), batch.y, reduction="none")
-        self.evaluation_losses[dataloader_idx].update(losses)
-        self.accuracies[dataloader_idx].update(output.logits, batch.y)
+        scores = self._scores(dataloader_idx)
+        for name, values in self.criterion.score(output, batch).items():
+            scores[name].update(values)
         if watching := self._watching[dataloader_idx]:
             clean = self.splits.named[self.split_names[dataloader_idx]].clean[batch.index]
             for probe in watching:
@@ -244,20 +241,22 @@ class Supervised(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Report the evaluation."""
         row: dict[str, float | Tensor] = {} if self._last_loss is None else {"loss": self._last_loss}
-        for split, loss, accuracy in zip(
-            self.split_names, self.evaluation_losses, self.accuracies, strict=True
-        ):
-            row |= {f"{split}_loss": loss.compute(), f"{split}_accuracy": accuracy.compute()}
-            loss.reset()
-            accuracy.reset()
+        for k, split in enumerate(self.split_names):
+            for name, score in self._scores(k).items():
+                row[f"{split}_{name}"] = score.compute()
+                score.reset()
         if self.splits.validation is not None:
-            accuracies = [float(row[f"{split}_accuracy"]) for split in ("validation", "test")]
-            if accuracies[0] > self.best[0]:
-                self.best = self.best.new_tensor(accuracies)
-            row["early_stopped_test_accuracy"] = self.best[1]
+            name, sign = (self.criterion.best, 1) if self.criterion.best else ("loss", -1)
+            found = [sign * float(row[f"{split}_{name}"]) for split in ("validation", "test")]
+            if found[0] > self.best[0]:
+                self.best = self.best.new_tensor(found)
+            row[f"early_stopped_test_{name}"] = sign * self.best[1]
         for probe in self._probing:
             row |= probe.compute(self)
         self.report(self.trainer.global_step, {name: float(value) for name, value in row.items()})
+
+    def _scores(self, split: int) -> dict[str, MeanMetric]:
+        return cast(dict[str, MeanMetric], self.scores[split])
 
     def check_losses(self) -> float | None:
         """The last training loss, or ``None`` before the first step.
@@ -309,6 +308,14 @@ class Supervised(pl.LightningModule):
         np.random.set_state(("MT19937", keys, legacy["pos"], legacy["has_gauss"], legacy["gauss"]))
         if "cuda" in state and len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def evaluated(dataset: Dataset) -> list[str]:
+    """The names of what an evaluation reports, but for the probes'."""
+    criterion = dataset.criterion
+    splits = ["train", "test"] + (["validation"] if dataset.validation else [])
+    names = ["loss", *(f"{split}_{name}" for split in splits for name in criterion.scores)]
+    return names + ([f"early_stopped_test_{criterion.best or 'loss'}"] if dataset.validation else [])
 
 
 def _acting(regularizers: Mapping[str, Regularizer], moment: str) -> list[Regularizer]:

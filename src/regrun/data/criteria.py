@@ -1,0 +1,97 @@
+"""What a dataset's targets mean: the loss that training minimizes, and the scores of an evaluation."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from regrun.data.base import Batch
+    from regrun.models.output import Output
+
+
+class Criterion(ABC):
+    """Compares a model's output with targets.
+
+    Attributes:
+        scores: the names of what ``score`` gives, ``loss`` among them.
+        best: the score by which a validation split chooses an evaluation, the largest being best; ``None``
+            where it is the smallest ``loss``.
+    """
+
+    scores: tuple[str, ...] = ("loss",)
+    best: str | None = None
+
+    @abstractmethod
+    def loss(self, output: Output, batch: Batch) -> Tensor:
+        """The scalar that training minimizes unless a regularizer replaces it."""
+
+    @abstractmethod
+    def score(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """Of each sample, ``(batch,)``, in float64; an evaluation reports the means over a split."""
+
+
+class Classification(Criterion):
+    """Softmax cross-entropy and accuracy of class indices."""
+
+    scores = ("loss", "accuracy")
+    best = "accuracy"
+
+    def loss(self, output: Output, batch: Batch) -> Tensor:
+        """Cross-entropy in the precision of the logits."""
+        return F.cross_entropy(output.logits, batch.y)
+
+    def score(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy in float64, and whether the largest logit is the target's."""
+        losses = F.cross_entropy(output.logits.double(), batch.y, reduction="none")
+        return {"loss": losses, "accuracy": (output.logits.argmax(1) == batch.y).double()}
+
+
+class Regression(Criterion):
+    """Mean squared error over all entries of a target."""
+
+    def loss(self, output: Output, batch: Batch) -> Tensor:
+        """In the precision of the output."""
+        return F.mse_loss(output.logits, batch.y)
+
+    def score(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """In float64."""
+        return {"loss": (output.logits - batch.y).double().square().flatten(1).mean(1)}
+
+
+class ObservedSeries(Criterion):
+    """Gaussian likelihood of the observed values of a series.
+
+    Targets are ``(batch, times, 2 channels)``: values, then 1 where a value is observed and 0 elsewhere.
+    Predictions are ``(batch, times, channels)``. ``loss`` is the mean negative log-likelihood of an observed
+    value, without the constant ``log(sigma sqrt(2 pi))``; ``mse`` is the mean squared error.
+
+    Args:
+        sigma: standard deviation of the observations.
+    """
+
+    scores = ("loss", "mse")
+
+    def __init__(self, sigma: float) -> None:
+        if not (sigma > 0 and math.isfinite(sigma)):
+            raise ValueError(f"sigma must be above 0, got {sigma}")
+        self.sigma = sigma
+
+    def squares(self, output: Output, batch: Batch) -> Tensor:
+        """Of each sample, the mean squared error of what is observed."""
+        values, observed = batch.y.chunk(2, -1)
+        error = ((output.logits - values) * observed).square().flatten(1).sum(1)
+        return error / observed.flatten(1).sum(1).clamp(min=1)
+
+    def loss(self, output: Output, batch: Batch) -> Tensor:
+        """In the precision of the predictions; each sample counts the same."""
+        return self.squares(output, batch).mean() / (2 * self.sigma**2)
+
+    def score(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """In float64."""
+        squares = self.squares(output, batch).double()
+        return {"loss": squares / (2 * self.sigma**2), "mse": squares}

@@ -1,0 +1,156 @@
+"""Neural ordinary differential equations that classify, and that follow trajectories."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regrun.data.base import Images, InitialStates, InputSpec, Series
+from regrun.models.ordinary_dynamics import Gradient, OrdinaryDynamics
+from regrun.models.output import Output
+from regrun.models.vector_fields import TanhField
+from regrun.solvers import RungeKutta
+
+
+class Flattened(nn.Module):
+    """Inputs as vectors; images as intensities in ``[0, 1]``, averaged over squares of pixels.
+
+    Args:
+        inputs: what one input looks like.
+        pool: the side of a square.
+    """
+
+    def __init__(self, inputs: InputSpec, pool: int) -> None:
+        super().__init__()
+        if pool < 1:
+            raise ValueError(f"pool must be at least 1, got {pool}")
+        self.pool = pool
+        self.images = inputs if isinstance(inputs, Images) else None
+        if isinstance(inputs, Images):
+            channels, height, width = inputs.shape
+            self.size = channels * (height // pool) * (width // pool)
+        elif isinstance(inputs, Series | InitialStates) or pool > 1 or not hasattr(inputs, "shape"):
+            raise ValueError(f"this model reads images, or vectors with pool=1, and not {inputs}")
+        else:
+            self.size = math.prod(inputs.shape)
+
+    def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """``(batch, ...)`` to ``(batch, size)``."""
+        x = x.to(dtype)
+        if self.images is not None:
+            scale = x.new_tensor(self.images.std)[:, None, None]
+            x = x * scale + x.new_tensor(self.images.mean)[:, None, None]
+            if self.pool > 1:
+                x = F.avg_pool2d(x, self.pool)
+        return x.flatten(1)
+
+
+class NeuralODE(nn.Module):
+    """A classifier: the input flows for a while, and a linear layer reads where it arrives.
+
+    The field is ``tanh(W2 [tanh(W1 [u; t]); t])``. Chen et al., arXiv 1806.07366; in the form of Pal et al.,
+    *Opening the Blackbox*, arXiv 2105.03918. Computes in the precision of its weights.
+
+    Args:
+        inputs: what one input looks like.
+        classes: width of the output.
+        hidden: widths of the field's hidden layers.
+        pool: side of the squares of pixels that are averaged first.
+        span: how long it flows.
+        rtol: the solver's relative tolerance.
+        atol: the solver's absolute tolerance.
+        first_step: the solver's first step; estimated if not given.
+        max_steps: after which a solve is given up.
+        per_sample: whether each sample has step sizes of its own.
+        method: the Runge-Kutta pair, ``Tsit5`` if not given.
+        gradient: how gradients pass through the solver, ``Backpropagation`` if not given.
+
+    Shape:
+        input as ``inputs`` says, logits ``(batch, classes)``, features: the state at the end.
+    """
+
+    def __init__(
+        self,
+        inputs: InputSpec,
+        classes: int,
+        hidden: Sequence[int] = (100,),
+        pool: int = 1,
+        span: float = 1.0,
+        rtol: float = 1.4e-8,
+        atol: float = 1.4e-8,
+        first_step: float | None = None,
+        max_steps: int = 10_000,
+        per_sample: bool = False,
+        method: RungeKutta | None = None,
+        gradient: Gradient | None = None,
+    ) -> None:
+        super().__init__()
+        self.flatten = Flattened(inputs, pool)
+        self.span = span
+        field = TanhField(self.flatten.size, hidden)
+        self.dynamics = OrdinaryDynamics(
+            field, rtol, atol, first_step, max_steps, per_sample, method, gradient
+        )
+        self.head = nn.Linear(self.flatten.size, classes)
+
+    def forward(self, x: Tensor) -> Output:
+        """See the class."""
+        states, aux = self.dynamics(self.flatten(x, self.head.weight.dtype), (0.0, self.span))
+        return Output(self.head(states[-1]), states[-1], aux)
+
+
+class TrajectoryODE(nn.Module):
+    """Follows trajectories from their initial states, by a field that reads the cubes of the state.
+
+    Args:
+        inputs: initial states, and the times.
+        classes: entries of a state.
+        hidden: widths of the field's hidden layers.
+        rtol: the solver's relative tolerance.
+        atol: the solver's absolute tolerance.
+        first_step: the solver's first step; estimated if not given.
+        max_steps: after which a solve is given up.
+        method: the Runge-Kutta pair, ``Tsit5`` if not given.
+        gradient: how gradients pass through the solver, ``Backpropagation`` if not given.
+
+    Shape:
+        input ``(batch, size)``, output ``(batch, times, size)``, without the initial time.
+    """
+
+    def __init__(
+        self,
+        inputs: InputSpec,
+        classes: int,
+        hidden: Sequence[int] = (50,),
+        rtol: float = 1.4e-8,
+        atol: float = 1.4e-8,
+        first_step: float | None = None,
+        max_steps: int = 10_000,
+        method: RungeKutta | None = None,
+        gradient: Gradient | None = None,
+    ) -> None:
+        super().__init__()
+        self.initial = initial_states(inputs)
+        field = TanhField(self.initial.size, hidden, with_time=False, bounded=False, cubed=True)
+        self.dynamics = OrdinaryDynamics(field, rtol, atol, first_step, max_steps, False, method, gradient)
+
+    def forward(self, x: Tensor) -> Output:
+        """See the class."""
+        dtype = next(self.parameters()).dtype
+        states, aux = self.dynamics(x.to(dtype), self.initial.times)
+        return Output(states[1:].transpose(0, 1), None, aux)
+
+
+def initial_states(inputs: InputSpec) -> InitialStates:
+    """The inputs, if they are initial states.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    if not isinstance(inputs, InitialStates):
+        raise ValueError(f"this model reads initial states, and not {inputs}; choose dataset=spiral")
+    return inputs

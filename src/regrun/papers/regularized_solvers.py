@@ -1,0 +1,129 @@
+"""*Opening the Blackbox*, *Locally Regularized NDEs*: what a regularized equation costs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from regrun.data.base import Batch, Splits
+from regrun.data.stream import BatchList
+from regrun.procedures.base import Context, Description, StoppedError
+from regrun.procedures.generators import seed_generators
+from regrun.procedures.training import SupervisedTraining
+from regrun.tasks.supervised import Supervised
+
+
+class SolverTimes:
+    """Trains a model with and without regularization, then times both in turns.
+
+    Times are ratios within one process, of medians over rounds in which the two alternate: of predicting the
+    test split, and of the forward and backward pass of a training step, the latter at the initial weights and
+    at the trained ones. The curves are those of the training. Pal et al., arXiv 2105.03918 and 2303.02262.
+
+    Args:
+        training: what to train.
+        baseline: the same without regularization.
+        rounds: of each timing.
+    """
+
+    OWN = (
+        "prediction_time_ratio",
+        "training_time_ratio",
+        "first_training_time_ratio",
+        "prediction_seconds",
+    )
+
+    def __init__(self, training: SupervisedTraining, baseline: SupervisedTraining, rounds: int = 7) -> None:
+        if rounds < 1:
+            raise ValueError(f"rounds must be at least 1, got {rounds}")
+        self.training = training
+        self.baseline = baseline
+        self.rounds = rounds
+
+    @property
+    def metrics(self) -> list[str]:
+        """What the training reports, and the times."""
+        return [*self.training.metrics, *self.OWN]
+
+    def __call__(self, context: Context) -> dict[str, float]:
+        """Train both, or find them trained; then time them."""
+        stage = context.stage("training", self.training)
+        plain = context.stage("baseline", self.baseline)
+        splits = self.training.dataset.load(context.data_dir, context.seed)
+        context.begin(
+            Description(
+                steps=self.training.steps,
+                precision=str(context.trainer["precision"]),
+                sizes=splits.sizes,
+                data_fingerprint=splits.fingerprint(),
+                notes=splits.notes,
+            )
+        )
+        for step in sorted({step for curve in stage.curves.values() for step in curve}):
+            context.log(step, {name: curve[step] for name, curve in stage.curves.items() if step in curve})
+
+        seed_generators(context.seed)
+        tasks = [
+            procedure.restore(found.checkpoint, splits)
+            for procedure, found in ((self.training, stage), (self.baseline, plain))
+        ]
+        dtype = next(tasks[0].model.parameters()).dtype
+        fresh = [
+            procedure.build(splits, context.seed, lambda step, metrics: None).to(dtype)
+            for procedure in (self.training, self.baseline)
+        ]
+
+        prediction, seconds = self.time_in_turns([predicting(task, splits) for task in tasks], context)
+        steps = [[stepping(task, splits, self.training) for task in pair] for pair in (tasks, fresh)]
+        (last, _), (first, _) = (self.time_in_turns(pair, context) for pair in steps)
+        times = (prediction, last, first, seconds)
+        return {**stage.metrics, **dict(zip(self.OWN, times, strict=True))}
+
+    def time_in_turns(self, works: list[Callable[[], object]], context: Context) -> tuple[float, float]:
+        """The first work's median time, divided by the second's, and in seconds; once each beforehand."""
+        taken: list[list[float]] = [[] for _ in works]
+        for work in works:
+            work()
+        for _ in range(self.rounds):
+            for work, times in zip(works, taken, strict=True):
+                if context.stop.requested:
+                    raise StoppedError
+                begin = time.perf_counter()
+                work()
+                times.append(time.perf_counter() - begin)
+        mine, others = map(statistics.median, taken)
+        return mine / others, mine
+
+
+def predicting(task: Supervised, splits: Splits) -> Callable[[], object]:
+    """Predicting the whole test split."""
+    batches = list(BatchList(splits.test, task.evaluation_batch))
+
+    @torch.no_grad()
+    def work() -> None:
+        task.eval()
+        for batch in batches:
+            task.model(task.inputs.prepare(batch.x))
+
+    return work
+
+
+def stepping(task: Supervised, splits: Splits, training: SupervisedTraining) -> Callable[[], object]:
+    """The forward and backward pass of a training step, after the last one, on the first batch."""
+    index = torch.arange(min(training.batch_size or len(splits.train), len(splits.train)))
+    dtype = next(task.model.parameters()).dtype
+    x, y = (
+        part[index].to(dtype) if part.is_floating_point() else part[index]
+        for part in (splits.train.x, splits.train.y)
+    )
+    batch = Batch(x, y, index)
+
+    def work() -> None:
+        task.train()
+        task.zero_grad()
+        task.objective(batch, training.steps).backward()
+
+    return work
