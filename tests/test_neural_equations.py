@@ -27,8 +27,8 @@ from regrun.regularizers import (
     LatentKL,
     LocalError,
     Regularizer,
-    SolverError,
-    SolverStiffness,
+    SolverErrorPenalty,
+    SolverStiffnessPenalty,
     Steer,
     Step,
     TayNODE,
@@ -214,8 +214,8 @@ def test_an_ode_rnn_predicts_what_it_has_not_seen() -> None:
 # --------------------------------------------------------------- regularizers
 
 
-@pytest.mark.parametrize("make", [SolverError, SolverStiffness, LocalError])
-def test_annealed_weights(make: type[SolverError]) -> None:
+@pytest.mark.parametrize("make", [SolverErrorPenalty, SolverStiffnessPenalty, LocalError])
+def test_annealed_weights(make: type[SolverErrorPenalty]) -> None:
     penalty = make(initial=10.0, final=1.0, steps=100)
     assert penalty.weight(0) == 10
     assert penalty.weight(50) == pytest.approx(10 * math.exp(-0.5 * math.log(10)))
@@ -228,7 +228,7 @@ def test_annealed_weights(make: type[SolverError]) -> None:
 
 def test_error_and_stiffness_penalties_are_those_of_the_accepted_steps() -> None:
     for per_sample in (False, True):
-        error, stiffness = SolverError(initial=2.0), SolverStiffness(initial=3.0)
+        error, stiffness = SolverErrorPenalty(initial=2.0), SolverStiffnessPenalty(initial=3.0)
         model = neural_ode(error, per_sample=per_sample)
         stiffness.attach(FakeTask(model))  # type: ignore[arg-type]
         step = step_of(model, START)
@@ -246,7 +246,7 @@ def test_error_and_stiffness_penalties_are_those_of_the_accepted_steps() -> None
 
 def test_the_penalties_make_a_field_easier() -> None:
     """Descent on each penalty alone lowers the evaluations, or the stiffness."""
-    for penalty in (SolverError(), SolverStiffness(), LocalError()):
+    for penalty in (SolverErrorPenalty(), SolverStiffnessPenalty(), LocalError()):
         model = neural_ode(penalty, rtol=1e-8, atol=1e-8)
         with torch.no_grad():
             for layer in model.dynamics.field.layers:
@@ -257,7 +257,7 @@ def test_the_penalties_make_a_field_easier() -> None:
             step = step_of(model, START)
             found = solution_of(step.output.aux).statistics
             stiffness = float(found.stiffness.max())
-            seen.append(stiffness if isinstance(penalty, SolverStiffness) else found.evaluations)
+            seen.append(stiffness if isinstance(penalty, SolverStiffnessPenalty) else found.evaluations)
             optimizer.zero_grad()
             penalty.measure(step).backward()
             optimizer.step()
@@ -398,8 +398,8 @@ def test_a_running_cost_has_no_influence_on_the_steps() -> None:
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [
-        (SolverError, {"gradient": ContinuousAdjoint()}, "regularizer=local_error"),
-        (SolverStiffness, {"method": Bosh3()}, "choose Tsit5"),
+        (SolverErrorPenalty, {"gradient": ContinuousAdjoint()}, "regularizer=local_error"),
+        (SolverStiffnessPenalty, {"method": Bosh3()}, "choose Tsit5"),
         (TayNODE, {"per_sample": True}, "per_sample=false"),
         (RNODE, {"gradient": ContinuousAdjoint()}, "Backpropagation"),
         (LocalError, {"per_sample": True}, "per_sample=false"),
@@ -446,7 +446,7 @@ def test_the_cost_probe_counts_what_the_field_is_called() -> None:
 
 
 def test_the_profile_probe_reads_the_step_at_each_time() -> None:
-    model = linear_model(-0.5 * torch.eye(3, dtype=torch.float64), SolverError()).eval()
+    model = linear_model(-0.5 * torch.eye(3, dtype=torch.float64), SolverErrorPenalty()).eval()
     probe = SolverProfile(points=4)
     output: Output = model(START)
     probe.update(Batch(START, START, torch.arange(2)), output, START)

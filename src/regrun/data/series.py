@@ -42,7 +42,9 @@ class IrregularSinusoids(Dataset):
         points: times at which anything may be observed, evenly from 0 to 1.
         observed: share of the times at which a series is.
         noise: standard deviation of the observations.
-        sigma: that which the likelihood assumes.
+        slowest: cycles of the slowest.
+        fastest: cycles of the fastest.
+        sigma: the standard deviation that the likelihood assumes.
     """
 
     inputs: Series
@@ -55,6 +57,8 @@ class IrregularSinusoids(Dataset):
         points: int = 50,
         observed: float = 0.4,
         noise: float = 0.05,
+        slowest: float = 0.5,
+        fastest: float = 1.0,
         sigma: float = 0.1,
     ) -> None:
         if min(samples, test_samples) < 1 or points < 2 or noise < 0:
@@ -62,11 +66,15 @@ class IrregularSinusoids(Dataset):
                 "samples and test_samples must be at least 1, points at least 2 and noise at least 0, "
                 f"got {samples}, {test_samples}, {points} and {noise}"
             )
+        if not 0 <= slowest <= fastest:
+            raise ValueError(f"slowest must lie between 0 and fastest, got {slowest} and {fastest}")
         check_fraction("observed", observed)
         self.samples = samples
         self.test_samples = test_samples
         self.observed = observed
         self.noise = noise
+        self.slowest = slowest
+        self.fastest = fastest
         self.inputs = Series(tuple(k / (points - 1) for k in range(points)), 1)
         self.criterion = ObservedSeries(sigma)
 
@@ -77,9 +85,10 @@ class IrregularSinusoids(Dataset):
 
     def draw(self, count: int, generator: torch.Generator) -> Samples:
         """Some series."""
-        frequency, phase = (torch.rand(2, count, 1, 1, generator=generator)).unbind()
+        share, phase = torch.rand(2, count, 1, 1, generator=generator).unbind()
+        frequency = self.slowest + (self.fastest - self.slowest) * share
         t = torch.tensor(self.inputs.times)[None, :, None]
-        values = torch.sin(2 * math.pi * ((1 + frequency) * t + phase))
+        values = torch.sin(2 * math.pi * (frequency * t + phase))
         values = values + self.noise * torch.randn(values.shape, generator=generator)
         return observed_samples(values, drop_times(values.shape, self.observed, generator))
 

@@ -12,7 +12,7 @@ from regrun.regularizers.mixup import CutMix, Mixup
 from regrun.regularizers.noisy_label_losses import Bootstrap, ForwardCorrection, GeneralizedCrossEntropy
 from regrun.regularizers.perp_grad import PerpGrad
 from regrun.regularizers.softmax import SoftmaxCrossEntropy
-from regrun.regularizers.solver_heuristics import SolverError, SolverStiffness
+from regrun.regularizers.solver_heuristics import SolverErrorPenalty, SolverStiffnessPenalty
 from regrun.regularizers.stablemax import StableMax
 from regrun.regularizers.steer import Steer
 from regrun.regularizers.trajectory_costs import RNODE, TayNODE
@@ -37,8 +37,8 @@ __all__ = [
     "PerpGrad",
     "Regularizer",
     "SoftmaxCrossEntropy",
-    "SolverError",
-    "SolverStiffness",
+    "SolverErrorPenalty",
+    "SolverStiffnessPenalty",
     "StableMax",
     "Steer",
     "Step",

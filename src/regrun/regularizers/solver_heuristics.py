@@ -9,7 +9,7 @@ from regrun.regularizers.annealed import AnnealedPenalty
 from regrun.regularizers.base import Step, Task
 
 
-class SolverError(AnnealedPenalty):
+class SolverErrorPenalty(AnnealedPenalty):
     """Penalizes the local error estimates: ``mean_j E_j |h_j|`` over the accepted steps.
 
     ``E_j`` is in units of the tolerance, as the solver compares it with 1; ``h_j`` counts as a constant.
@@ -36,7 +36,7 @@ class SolverError(AnnealedPenalty):
         return (seen.error * lengths)[seen.taken].mean()
 
 
-class SolverStiffness(AnnealedPenalty):
+class SolverStiffnessPenalty(AnnealedPenalty):
     """Penalizes the largest stiffness estimate: ``max_j S_j / s``, with the stability interval ``s``.
 
     ``S_j`` is the ratio of differences of the last two stages of an accepted step, both at its end. SRNODE of
