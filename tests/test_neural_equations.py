@@ -34,7 +34,7 @@ from regrun.regularizers import (
     TayNODE,
 )
 from regrun.regularizers.trajectory_costs import total_derivatives
-from regrun.solvers import Bosh3, Checkpointing, ContinuousAdjoint, MaxStepsError
+from regrun.solvers import Backpropagation, Bosh3, Checkpointing, ContinuousAdjoint, MaxStepsError, ODESolver
 from regrun.solvers.stepping import Tolerance, root_mean_square, take_step
 
 Command = Callable[..., Result]
@@ -57,7 +57,7 @@ def step_of(model: nn.Module, x: Tensor, number: int = 0, epoch: int = 0) -> Ste
 
 def neural_ode(regularizer: Regularizer | None = None, **arguments: Any) -> NeuralODE:
     torch.manual_seed(0)
-    model = NeuralODE(PLANE, 2, hidden=[8], **{"rtol": 1e-6, "atol": 1e-6, **arguments}).double()
+    model = NeuralODE(PLANE, 2, hidden=[8], solver=ODESolver(**arguments)).double()
     if regularizer is not None:
         regularizer.attach(FakeTask(model))  # type: ignore[arg-type]
     return model
@@ -156,7 +156,7 @@ def test_a_trajectory_sde_reports_moments() -> None:
 def test_a_trajectory_ode_can_be_the_true_spiral() -> None:
     data = Spiral(samples=4, points=5, noise=0.0)
     train = data.load(Path(), 0).train
-    model = TrajectoryODE(data.inputs, 2, rtol=1e-9, atol=1e-9).double()
+    model = TrajectoryODE(data.inputs, 2, solver=ODESolver(1e-9, 1e-9)).double()
     matrix = torch.tensor([[-0.1, 2.0], [-2.0, -0.1]], dtype=torch.float64)
 
     class Cubes(nn.Module):
@@ -174,7 +174,7 @@ def test_a_trajectory_ode_can_be_the_true_spiral() -> None:
 def test_a_latent_ode_reads_only_what_is_observed_and_its_divergence_is_that_of_normals() -> None:
     torch.manual_seed(0)
     data = IrregularSinusoids(samples=3, test_samples=1, points=6)
-    model = LatentODE(data.inputs, 1, latent=2, hidden=4, pairs=1, encoder=3, rtol=1e-4, atol=1e-4).eval()
+    model = LatentODE(data.inputs, 1, latent=2, hidden=4, pairs=1, encoder=3).eval()
     x = data.load(Path(), 0).train.x
     output = model(x)
     assert output.logits.shape == (3, 6, 1)
@@ -274,7 +274,8 @@ def test_the_local_error_is_that_of_one_step_and_stops_at_its_state() -> None:
     value = penalty.measure(step)
     field, tolerance = model.dynamics.field, Tolerance(1e-6, 1e-6, root_mean_square)
     y = y.detach()
-    by_hand = take_step(field, model.dynamics.method, t, h, y, field(torch.tensor(t), y), tolerance, True)
+    method, first = model.dynamics.solver.method, field(torch.tensor(t), y)
+    by_hand = take_step(field, method, t, h, y, first, tolerance, True)
     torch.testing.assert_close(value, by_hand.error * h)
     (through,) = torch.autograd.grad(value, step.batch.x, allow_unused=True)
     assert through is None
@@ -301,7 +302,7 @@ def test_where_the_local_error_is_measured() -> None:
     assert (shares - 0.25).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("gradient", [None, Checkpointing(), ContinuousAdjoint()])
+@pytest.mark.parametrize("gradient", [Backpropagation(), Checkpointing(), ContinuousAdjoint()])
 def test_the_local_error_works_with_every_adjoint(gradient: Any) -> None:
     penalty = LocalError()
     model = neural_ode(penalty, gradient=gradient)
@@ -470,10 +471,10 @@ def test_the_profile_probe_reads_the_step_at_each_time() -> None:
 
 # ----------------------------------------------------------------------- runs
 
-ADJOINT = "regrun.solvers.ContinuousAdjoint"
+ADJOINT = "model.solver.gradient._target_=regrun.solvers.ContinuousAdjoint"
 TINY = (
     *("experiment=custom", "dataset=irregular_sinusoids", "dataset.samples=4", "dataset.test_samples=4"),
-    *("model=latent_ode", "model.rtol=1e-3", "model.atol=1e-3", "dataset.points=5"),
+    *("model=latent_ode", "model.solver.rtol=1e-3", "model.solver.atol=1e-3", "dataset.points=5"),
     *("steps=4", "eval_every=2", "batch_size=2", "logger=csv"),
 )
 
@@ -489,12 +490,12 @@ def test_a_run_on_series_reports_their_scores(regrun: Command, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("model.max_steps=1",), "1 steps did not reach the end"),
-        ((f"model.gradient._target_={ADJOINT}", "regularizer=solver_error"), "regularizer=local_error"),
+        (("model.solver.max_steps=1",), "1 steps did not reach the end"),
+        ((ADJOINT, "regularizer=solver_error"), "regularizer=local_error"),
         (("model=neural_ode",), "reads images"),
         (("experiment=grokking", "model=latent_ode"), "choose dataset=irregular_sinusoids"),
         (("experiment=grokking", "regularizer=steer"), "choose model=neural_ode"),
-        (("model.gradient._target_=regrun.solvers.Backpropagaton",), "no 'Backpropagaton' in regrun.solvers"),
+        ((f"{ADJOINT}s",), "no 'ContinuousAdjoints' in regrun.solvers"),
         (("regularizer=solver_error", "regularizer.solver_error.initial=-1"), "above 0"),
     ],
 )
@@ -508,4 +509,4 @@ def test_mistakes_are_one_line(regrun: Command, words: tuple[str, ...], message:
 def test_the_time_a_solve_is_given_up_is_named() -> None:
     field = TanhField(3, [4]).double()
     with pytest.raises(MaxStepsError, match=r"at t = 0"):
-        OrdinaryDynamics(field, 1e-9, 1e-9, max_steps=1)(START, (0.0, 1.0))
+        OrdinaryDynamics(field, ODESolver(1e-9, 1e-9, max_steps=1))(START, (0.0, 1.0))

@@ -20,6 +20,7 @@ class Dynamics(nn.Module):
     """What ordinary and stochastic equations have in common.
 
     Attributes:
+        differentiable: whether the solver's statistics have gradients, in training.
         dense: whether the accepted steps are kept, in training; in evaluations they are.
         jitter: changes the times, in training.
     """
@@ -53,6 +54,14 @@ class Dynamics(nn.Module):
             ValueError: if they cannot.
         """
         self.differentiable = True
+
+    def want_segments(self) -> None:
+        """Keep the accepted steps, in training as in evaluations.
+
+        Raises:
+            ValueError: if they cannot be kept.
+        """
+        self.dense = True
 
     @abstractmethod
     def add_running_cost(self, name: str, cost: RunningCost) -> None:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from regrun.data.base import InputSpec, Series
-from regrun.models.ordinary_dynamics import Gradient, OrdinaryDynamics
+from regrun.models.ordinary_dynamics import OrdinaryDynamics
 from regrun.models.output import Output
 from regrun.models.vector_fields import TanhField
-from regrun.solvers import RungeKutta, Solution
+from regrun.solvers import ODESolver, Solution
 
 
 class LatentODE(nn.Module):
@@ -31,12 +31,7 @@ class LatentODE(nn.Module):
         hidden: width of the field's inner layers.
         pairs: of layers in the field.
         encoder: width of the encoder.
-        rtol: the solver's relative tolerance.
-        atol: the solver's absolute tolerance.
-        first_step: the solver's first step; estimated if not given.
-        max_steps: after which a solve is given up.
-        method: the Runge-Kutta pair, ``Tsit5`` if not given.
-        gradient: how gradients pass through the solver, ``Backpropagation`` if not given.
+        solver: of the equation.
 
     Shape:
         input ``(batch, times, 2 channels)``, output ``(batch, times, channels)``; ``aux["kl"]``: divergence
@@ -51,12 +46,7 @@ class LatentODE(nn.Module):
         hidden: int = 50,
         pairs: int = 4,
         encoder: int = 40,
-        rtol: float = 1.4e-8,
-        atol: float = 1.4e-8,
-        first_step: float | None = None,
-        max_steps: int = 10_000,
-        method: RungeKutta | None = None,
-        gradient: Gradient | None = None,
+        solver: ODESolver | None = None,
     ) -> None:
         super().__init__()
         self.series = series_of(inputs)
@@ -64,7 +54,7 @@ class LatentODE(nn.Module):
         self.guess = nn.Linear(encoder, 2 * latent)
         widths = [hidden if k % 2 == 0 else latent for k in range(2 * pairs - 1)]
         field = TanhField(latent, widths, with_time=False)
-        self.dynamics = OrdinaryDynamics(field, rtol, atol, first_step, max_steps, False, method, gradient)
+        self.dynamics = OrdinaryDynamics(field, solver or ODESolver())
         self.decoder = nn.Linear(latent, classes)
         gaps = torch.diff(torch.tensor(self.series.times), append=torch.tensor(self.series.times[-1:]))
         self.register_buffer("gaps", gaps[:, None], persistent=False)
@@ -93,12 +83,7 @@ class ODERNN(nn.Module):
         classes: channels of the series.
         state: entries of the state.
         hidden: widths of the field's hidden layers.
-        rtol: the solver's relative tolerance.
-        atol: the solver's absolute tolerance.
-        first_step: the solver's first step, of each flow; estimated if not given.
-        max_steps: after which a solve is given up.
-        method: the Runge-Kutta pair, ``Tsit5`` if not given.
-        gradient: how gradients pass through the solver, ``Backpropagation`` if not given.
+        solver: of the equation.
 
     Shape:
         input ``(batch, times, 2 channels)``, output ``(batch, times, channels)``.
@@ -110,18 +95,13 @@ class ODERNN(nn.Module):
         classes: int,
         state: int = 20,
         hidden: Sequence[int] = (50,),
-        rtol: float = 1e-3,
-        atol: float = 1e-3,
-        first_step: float | None = None,
-        max_steps: int = 10_000,
-        method: RungeKutta | None = None,
-        gradient: Gradient | None = None,
+        solver: ODESolver | None = None,
     ) -> None:
         super().__init__()
         self.series = series_of(inputs)
         self.cell = nn.GRUCell(2 * self.series.channels, state)
         field = TanhField(state, hidden, with_time=False)
-        self.dynamics = OrdinaryDynamics(field, rtol, atol, first_step, max_steps, False, method, gradient)
+        self.dynamics = OrdinaryDynamics(field, solver or ODESolver())
         self.decoder = nn.Linear(state, classes)
 
     def forward(self, x: Tensor) -> Output:

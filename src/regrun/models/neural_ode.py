@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regrun.data.base import Images, InitialStates, InputSpec, Series
-from regrun.models.ordinary_dynamics import Gradient, OrdinaryDynamics
+from regrun.models.ordinary_dynamics import OrdinaryDynamics
 from regrun.models.output import Output
 from regrun.models.vector_fields import TanhField
-from regrun.solvers import RungeKutta
+from regrun.solvers import ODESolver
 
 
 class Flattened(nn.Module):
@@ -61,13 +61,7 @@ class NeuralODE(nn.Module):
         hidden: widths of the field's hidden layers.
         pool: side of the squares of pixels that are averaged first.
         span: how long it flows.
-        rtol: the solver's relative tolerance.
-        atol: the solver's absolute tolerance.
-        first_step: the solver's first step; estimated if not given.
-        max_steps: after which a solve is given up.
-        per_sample: whether each sample has step sizes of its own.
-        method: the Runge-Kutta pair, ``Tsit5`` if not given.
-        gradient: how gradients pass through the solver, ``Backpropagation`` if not given.
+        solver: of the equation.
 
     Shape:
         input as ``inputs`` says, logits ``(batch, classes)``, features: the state at the end.
@@ -80,21 +74,13 @@ class NeuralODE(nn.Module):
         hidden: Sequence[int] = (100,),
         pool: int = 1,
         span: float = 1.0,
-        rtol: float = 1.4e-8,
-        atol: float = 1.4e-8,
-        first_step: float | None = None,
-        max_steps: int = 10_000,
-        per_sample: bool = False,
-        method: RungeKutta | None = None,
-        gradient: Gradient | None = None,
+        solver: ODESolver | None = None,
     ) -> None:
         super().__init__()
         self.flatten = Flattened(inputs, pool)
         self.span = span
         field = TanhField(self.flatten.size, hidden)
-        self.dynamics = OrdinaryDynamics(
-            field, rtol, atol, first_step, max_steps, per_sample, method, gradient
-        )
+        self.dynamics = OrdinaryDynamics(field, solver or ODESolver())
         self.head = nn.Linear(self.flatten.size, classes)
 
     def forward(self, x: Tensor) -> Output:
@@ -110,12 +96,7 @@ class TrajectoryODE(nn.Module):
         inputs: initial states, and the times.
         classes: entries of a state.
         hidden: widths of the field's hidden layers.
-        rtol: the solver's relative tolerance.
-        atol: the solver's absolute tolerance.
-        first_step: the solver's first step; estimated if not given.
-        max_steps: after which a solve is given up.
-        method: the Runge-Kutta pair, ``Tsit5`` if not given.
-        gradient: how gradients pass through the solver, ``Backpropagation`` if not given.
+        solver: of the equation.
 
     Shape:
         input ``(batch, size)``, output ``(batch, times, size)``, without the initial time.
@@ -126,17 +107,12 @@ class TrajectoryODE(nn.Module):
         inputs: InputSpec,
         classes: int,
         hidden: Sequence[int] = (50,),
-        rtol: float = 1.4e-8,
-        atol: float = 1.4e-8,
-        first_step: float | None = None,
-        max_steps: int = 10_000,
-        method: RungeKutta | None = None,
-        gradient: Gradient | None = None,
+        solver: ODESolver | None = None,
     ) -> None:
         super().__init__()
         self.initial = initial_states(inputs)
         field = TanhField(self.initial.size, hidden, with_time=False, bounded=False, cubed=True)
-        self.dynamics = OrdinaryDynamics(field, rtol, atol, first_step, max_steps, False, method, gradient)
+        self.dynamics = OrdinaryDynamics(field, solver or ODESolver())
 
     def forward(self, x: Tensor) -> Output:
         """See the class."""

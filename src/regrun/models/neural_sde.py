@@ -13,6 +13,7 @@ from regrun.models.neural_ode import Flattened, initial_states
 from regrun.models.noisy_dynamics import NoisyDynamics
 from regrun.models.output import Output
 from regrun.models.vector_fields import TanhField
+from regrun.solvers import SDESolver
 
 
 class LinearDiffusion(nn.Module):
@@ -45,10 +46,7 @@ class NeuralSDE(nn.Module):
         hidden: widths of the drift's hidden layers.
         pool: side of the squares of pixels that are averaged first.
         span: how long it flows.
-        rtol: the solver's relative tolerance.
-        atol: the solver's absolute tolerance.
-        first_step: the solver's first step, a hundredth of the span if not given.
-        max_steps: after which a solve is given up.
+        solver: of the equation.
         paths: of each sample in evaluations; there is one in training.
 
     Shape:
@@ -63,10 +61,7 @@ class NeuralSDE(nn.Module):
         hidden: Sequence[int] = (64,),
         pool: int = 1,
         span: float = 1.0,
-        rtol: float = 0.14,
-        atol: float = 0.14,
-        first_step: float | None = None,
-        max_steps: int = 10_000,
+        solver: SDESolver | None = None,
         paths: int = 10,
     ) -> None:
         super().__init__()
@@ -77,7 +72,7 @@ class NeuralSDE(nn.Module):
         self.paths = paths
         self.stem = nn.Linear(self.flatten.size, size)
         drift = TanhField(size, hidden, with_time=False)
-        self.dynamics = NoisyDynamics(drift, LinearDiffusion(size), rtol, atol, first_step, max_steps)
+        self.dynamics = NoisyDynamics(drift, LinearDiffusion(size), solver or SDESolver())
         self.head = nn.Linear(size, classes)
 
     def forward(self, x: Tensor) -> Output:
@@ -98,10 +93,7 @@ class TrajectorySDE(nn.Module):
         inputs: initial states, and the times.
         classes: twice the entries of a state.
         hidden: widths of the drift's hidden layers; the first reads the cubes of the state.
-        rtol: the solver's relative tolerance.
-        atol: the solver's absolute tolerance.
-        first_step: the solver's first step, a hundredth of the interval if not given.
-        max_steps: after which a solve is given up.
+        solver: of the equation.
         paths: from each initial state.
 
     Shape:
@@ -114,10 +106,7 @@ class TrajectorySDE(nn.Module):
         inputs: InputSpec,
         classes: int,
         hidden: Sequence[int] = (50,),
-        rtol: float = 1e-2,
-        atol: float = 1e-2,
-        first_step: float | None = None,
-        max_steps: int = 10_000,
+        solver: SDESolver | None = None,
         paths: int = 100,
     ) -> None:
         super().__init__()
@@ -127,7 +116,7 @@ class TrajectorySDE(nn.Module):
         self.paths = paths
         size = self.initial.size
         drift = TanhField(size, hidden, with_time=False, bounded=False, cubed=True)
-        self.dynamics = NoisyDynamics(drift, LinearDiffusion(size), rtol, atol, first_step, max_steps)
+        self.dynamics = NoisyDynamics(drift, LinearDiffusion(size), solver or SDESolver())
 
     def forward(self, x: Tensor) -> Output:
         """See the class."""

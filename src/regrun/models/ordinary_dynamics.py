@@ -9,71 +9,47 @@ import torch
 from torch import Tensor, nn
 
 from regrun.models.dynamics import Dynamics, RunningCost
-from regrun.solvers import (
-    Backpropagation,
-    Checkpointing,
-    ContinuousAdjoint,
-    RungeKutta,
-    Tsit5,
-    odeint,
-)
-from regrun.solvers.stepping import Field, Tolerance, root_mean_square, take_step
-
-Gradient = Backpropagation | Checkpointing | ContinuousAdjoint
+from regrun.solvers import Backpropagation, ContinuousAdjoint, ODESolver
+from regrun.solvers.stepping import Field, root_mean_square, take_step
 
 
 class OrdinaryDynamics(Dynamics):
-    """``du/dt = f(t, u)``, solved adaptively.
+    """``du/dt = f(t, u)``.
 
     Args:
         field: ``f``, a module.
-        rtol: relative tolerance.
-        atol: absolute tolerance.
-        first_step: the first step's size; estimated if not given.
-        max_steps: after which a solve is given up.
-        per_sample: whether each sample has step sizes of its own.
-        method: the Runge-Kutta pair, ``Tsit5`` if not given.
-        gradient: how gradients pass, ``Backpropagation`` if not given.
+        solver: solves it.
     """
 
-    def __init__(
-        self,
-        field: nn.Module,
-        rtol: float,
-        atol: float,
-        first_step: float | None = None,
-        max_steps: int = 10_000,
-        per_sample: bool = False,
-        method: RungeKutta | None = None,
-        gradient: Gradient | None = None,
-    ) -> None:
+    def __init__(self, field: nn.Module, solver: ODESolver) -> None:
         super().__init__()
-        self.running_costs: dict[str, RunningCost] = {}
         self.field = field
-        self.rtol = rtol
-        self.atol = atol
-        self.first_step = first_step
-        self.max_steps = max_steps
-        self.per_sample = per_sample
-        self.method = method or Tsit5()
-        self.gradient = gradient or Backpropagation()
+        self.solver = solver
+        self.running_costs: dict[str, RunningCost] = {}
 
     def want_statistics(self, stiffness: bool) -> None:
         """See ``Dynamics``."""
-        if isinstance(self.gradient, ContinuousAdjoint):
+        if isinstance(self.solver.gradient, ContinuousAdjoint):
             raise ValueError(
                 "the solver's error and stiffness have no gradient with ContinuousAdjoint; choose "
                 "Backpropagation or Checkpointing, or regularizer=local_error"
             )
-        if stiffness and not self.method.stability:
+        method = self.solver.method
+        if stiffness and not method.stability:
             raise ValueError(
-                f"{type(self.method).__name__} has no stiffness estimate; choose Tsit5, Dopri5 or Dopri8"
+                f"{type(method).__name__} has no stiffness estimate; choose Tsit5, Dopri5 or Dopri8"
             )
         super().want_statistics(stiffness)
 
+    def want_segments(self) -> None:
+        """See ``Dynamics``."""
+        if self.solver.per_sample:
+            raise ValueError("local_error needs the same steps for the whole batch; choose per_sample=false")
+        super().want_segments()
+
     def add_running_cost(self, name: str, cost: RunningCost) -> None:
         """See ``Dynamics``."""
-        if self.per_sample or not isinstance(self.gradient, Backpropagation):
+        if self.solver.per_sample or not isinstance(self.solver.gradient, Backpropagation):
             raise ValueError(
                 f"{name} is integrated along with the state; choose per_sample=false and Backpropagation"
             )
@@ -85,19 +61,12 @@ class OrdinaryDynamics(Dynamics):
         size = y0.shape[1]
         if costs:
             y0 = torch.cat([y0, y0.new_zeros(len(y0), len(costs))], 1)
-        solution = odeint(
+        solution = self.solver(
             self.with_costs(costs, size) if costs else self.field,
             y0,
             self.training_times(times),
-            method=self.method,
-            rtol=self.rtol,
-            atol=self.atol,
-            gradient=self.gradient,
-            first_step=self.first_step,
-            max_steps=self.max_steps,
-            per_sample=self.per_sample,
             differentiable=self.training and self.differentiable,
-            dense=not self.per_sample and (self.dense or not self.training),
+            dense=not self.solver.per_sample and (self.dense or not self.training),
             norm=(lambda error: root_mean_square(error[:, :size])) if costs else None,
         )
         self.count(solution)
@@ -120,5 +89,4 @@ class OrdinaryDynamics(Dynamics):
         """See ``Dynamics``."""
         y = y.detach()
         first = self.field(torch.full((), t, dtype=y.dtype, device=y.device), y)
-        tolerance = Tolerance(self.rtol, self.atol, root_mean_square)
-        return take_step(self.field, self.method, t, h, y, first, tolerance, True).error
+        return take_step(self.field, self.solver.method, t, h, y, first, self.solver.tolerance, True).error

@@ -35,10 +35,7 @@ class LocalError(AnnealedPenalty):
 
     def attach(self, task: Task) -> None:
         """Ask for the accepted steps."""
-        dynamics = dynamics_of(task.model)
-        if getattr(dynamics, "per_sample", False):
-            raise ValueError("local_error needs the same steps for the whole batch; choose per_sample=false")
-        dynamics.dense = True
+        dynamics_of(task.model).want_segments()
 
     def measure(self, step: Step) -> Tensor:
         """See the class."""

@@ -1,5 +1,6 @@
 """Differential equations solved adaptively and differentiably, with what the solver sees laid open."""
 
+from regrun.solvers.adaptive import ODESolver, SDESolver
 from regrun.solvers.adjoint import ContinuousAdjoint
 from regrun.solvers.brownian import BrownianPath
 from regrun.solvers.controller import Controller
@@ -27,7 +28,9 @@ __all__ = [
     "Dopri8",
     "MaxStepsError",
     "NonFiniteFieldError",
+    "ODESolver",
     "RungeKutta",
+    "SDESolver",
     "Segment",
     "Solution",
     "SolverError",
