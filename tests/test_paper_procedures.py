@@ -95,6 +95,9 @@ def test_every_arm_of_every_experiment_runs(name: str, regrun: Command, tmp_path
     entry = json.loads((tmp_path / "outputs" / name / "verdicts-smoke.json").read_text())
     assert {arm["seeds"] for arm in entry["arms"].values()} == {1}
     assert {claim["verdict"] for claim in entry["claims"]} == {"not run"}
+    if name == "nde":  # the baseline of all arms is trained once, and is the first arm's training, too
+        assert len(list(tmp_path.glob("outputs/stages/*/result.json"))) == len(entry["arms"])
+        assert (tmp_path / "outputs" / name / "figures-smoke" / "profiles.png").exists()
 
 
 @needs_data
