@@ -510,3 +510,9 @@ def test_the_time_a_solve_is_given_up_is_named() -> None:
     field = TanhField(3, [4]).double()
     with pytest.raises(MaxStepsError, match=r"at t = 0"):
         OrdinaryDynamics(field, ODESolver(1e-9, 1e-9, max_steps=1))(START, (0.0, 1.0))
+
+
+def test_forward_differentiation_does_not_warn_of_torch(regrun_afresh: Command) -> None:
+    result = regrun_afresh(*TINY, "regularizer=[latent_kl,taynode]")
+    assert result.code == 0, result.err
+    assert "Warning" not in result.err

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def job(cfg: DictConfig) -> Outcome:
         run = Run(config, experiment, arm, overrides, config_dirs(hydra), directory, display)
         if run.is_complete():
             return Outcome(label, Status.COMPLETE, directory, was_there=True)
-        with stop_on_signal(), threads(config["trainer"].get("threads")):
+        with stop_on_signal(), threads(config["trainer"].get("threads")), quiet_torch():
             run.execute()
         return Outcome(label, Status.COMPLETE, directory)
     except StoppedError:
@@ -93,6 +94,14 @@ def job(cfg: DictConfig) -> Outcome:
         display.stop()
         remove_if_empty(directory)
         RUNNING.release()
+
+
+@contextmanager
+def quiet_torch() -> Iterator[None]:
+    """Keep torch from advising against its own torch.jit, with which it differentiates forward."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
+        yield
 
 
 def follow(launcher: int) -> None:
