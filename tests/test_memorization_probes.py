@@ -12,9 +12,9 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 from regrun.data import Batch
+from regrun.measures.spectrum import effective_rank
 from regrun.models import Output
 from regrun.probes import Calibration, FeatureSpectrum, Margins, Memorization
-from regrun.probes.feature_spectrum import effective_rank
 
 TASK: Any = SimpleNamespace(classes=3)
 

@@ -23,6 +23,7 @@ from regrun.record import Record, RecordBusyError, Status
 from regrun.secrets import check_secrets
 from regrun.whitelist import check_parameters, check_targets, make_importable, trusted_packages
 
+PROBE_ERRORS = ("refuse", "skip")
 STOP = StopRequest()  # one per process: a worker that was asked to stop begins no further run
 
 
@@ -71,6 +72,10 @@ class Run:
         self.trainer: Mapping[str, Any] = {k: v for k, v in config["trainer"].items() if k != "threads"}
         self.checkpoint = self.record.checkpoint.absolute()
         self.checkpoint_seconds = float(config["checkpoint_seconds"])
+        if config["probe_errors"] not in PROBE_ERRORS:
+            wanted = " or ".join(PROBE_ERRORS)
+            raise UserError(f"probe_errors: expected {wanted}, got {config['probe_errors']!r}")
+        self.skip_probes = config["probe_errors"] == "skip"
         self.stop = STOP
 
     def is_complete(self) -> bool:

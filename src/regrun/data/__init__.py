@@ -12,7 +12,10 @@ from regrun.data.base import (
     Splits,
     Tokens,
 )
-from regrun.data.criteria import Classification, Criterion, ObservedSeries, Regression
+from regrun.data.binary_patterns import BinaryPatterns
+from regrun.data.criteria import Classification, Criterion, NextToken, ObservedSeries, Regression
+from regrun.data.derived import Downsampled, LongTailed
+from regrun.data.digits import Digits
 from regrun.data.image_folder import ImageFolder
 from regrun.data.images import ImageDataset
 from regrun.data.label_file import LabelFile
@@ -26,12 +29,15 @@ from regrun.data.label_noise import (
     SymmetricNoise,
 )
 from regrun.data.modular_arithmetic import ModularArithmetic
+from regrun.data.permutation_group import PermutationGroup
 from regrun.data.physionet2012 import PhysioNet2012
 from regrun.data.pixels import GaussianPixels, OriginalPixels, RandomPixels, ShuffledPixels
 from regrun.data.series import ETTh1, IrregularSinusoids
 from regrun.data.sparse_parity import SparseParity
 from regrun.data.spiral import Spiral
 from regrun.data.stream import BatchList, BatchStream
+from regrun.data.synthetic_regression import PolynomialRegression, SparseRegression, StudentTeacher
+from regrun.data.text import TinyShakespeare
 from regrun.data.torchvision_images import CIFAR10, CIFAR100, KMNIST, MNIST, SVHN, FashionMNIST
 
 __all__ = [
@@ -44,10 +50,13 @@ __all__ = [
     "Batch",
     "BatchList",
     "BatchStream",
+    "BinaryPatterns",
     "Classification",
     "CleanLabels",
     "Criterion",
     "Dataset",
+    "Digits",
+    "Downsampled",
     "ETTh1",
     "FashionMNIST",
     "Features",
@@ -61,11 +70,15 @@ __all__ = [
     "IrregularSinusoids",
     "LabelFile",
     "LabelNoise",
+    "LongTailed",
     "ModularArithmetic",
+    "NextToken",
     "ObservedSeries",
     "OriginalPixels",
     "PairFlip",
+    "PermutationGroup",
     "PhysioNet2012",
+    "PolynomialRegression",
     "RandomLabels",
     "RandomPixels",
     "Regression",
@@ -73,8 +86,11 @@ __all__ = [
     "Series",
     "ShuffledPixels",
     "SparseParity",
+    "SparseRegression",
     "Spiral",
     "Splits",
+    "StudentTeacher",
     "SymmetricNoise",
+    "TinyShakespeare",
     "Tokens",
 ]

@@ -95,3 +95,24 @@ class ObservedSeries(Criterion):
         """In float64."""
         squares = self.squares(output, batch).double()
         return {"loss": squares / (2 * self.sigma**2), "mse": squares}
+
+
+class NextToken(Criterion):
+    """Cross-entropy and accuracy of the next symbol, at every position.
+
+    Targets are int64 ``(batch, time)``, logits ``(batch, time, classes)``; losses are in nats per symbol.
+    """
+
+    scores = ("loss", "accuracy")
+
+    def loss(self, output: Output, batch: Batch) -> Tensor:
+        """The mean over all positions."""
+        return F.cross_entropy(output.logits.flatten(0, 1), batch.y.flatten())
+
+    def score(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """Of each sequence, in float64."""
+        losses = F.cross_entropy(output.logits.double().mT, batch.y, reduction="none")
+        return {
+            "loss": losses.mean(1),
+            "accuracy": (output.logits.argmax(-1) == batch.y).double().mean(1),
+        }

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Samples, Splits, Tokens, check_fraction, split_at_random
-from regrun.data.label_noise import redraw_labels
+from regrun.data.operation_table import OperationTable
 from regrun.errors import nearest
 
 # Each takes int64 a and b and gives a value that is then reduced modulo p.
@@ -27,20 +25,18 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 DIVISION = "a/b"
 
 
-class ModularArithmetic(Dataset):
-    """Every pair ``(a, b)`` of residues, labelled with ``operation(a, b) mod p``, split at random.
+class ModularArithmetic(OperationTable):
+    """Every pair ``(a, b)`` of residues, labelled with ``operation(a, b) mod p``; see ``OperationTable``.
 
-    An input is the two symbols ``a`` and ``b``, int64 ``(n, 2)``; models look them up or read them as
-    one-hot vectors. The pairs stand once each, in lexicographic order, before the split. Power et al.,
-    *Grokking*, arXiv 2201.02177.
+    Power et al., *Grokking*, arXiv 2201.02177.
 
     Args:
         modulus: ``p``, at least 2; a prime where ``operation`` is ``"a/b"``.
         operation: one of ``OPERATIONS`` or ``"a/b"`` (multiplication by the inverse; pairs with ``b = 0``
             are left out).
-        train_fraction: share of the pairs that is trained on, strictly between 0 and 1.
-        label_corruption: share of the train labels replaced by another class, drawn uniformly from the
-            wrong ones, in ``[0, 1]``. The test labels stay clean.
+        train_fraction: see ``OperationTable``.
+        label_corruption: see ``OperationTable``.
+        include_true: see ``OperationTable``.
         lowest: the smallest operand, 0 for all residues, 1 to leave zero out.
 
     Raises:
@@ -53,6 +49,7 @@ class ModularArithmetic(Dataset):
         operation: str = "a+b",
         train_fraction: float = 0.4,
         label_corruption: float = 0.0,
+        include_true: bool = False,
         lowest: int = 0,
     ) -> None:
         if modulus < 2:
@@ -64,31 +61,12 @@ class ModularArithmetic(Dataset):
             )
         if operation == DIVISION and not is_prime(modulus):
             raise ValueError(f"division needs a prime modulus, and {modulus} is not prime")
-        check_fraction("train_fraction", train_fraction)
-        if not 0 <= label_corruption <= 1:
-            raise ValueError(f"label_corruption must lie in [0, 1], got {label_corruption}")
         if not 0 <= lowest < modulus:
             raise ValueError(f"lowest must lie in [0, modulus), got {lowest}")
         self.modulus = modulus
         self.operation = operation
-        self.train_fraction = train_fraction
-        self.label_corruption = label_corruption
         self.lowest = lowest
-        self.inputs = Tokens(vocabulary=modulus, length=2)
-        self.classes = modulus
-
-    def load(self, data_dir: Path, seed: int) -> Splits:
-        """All pairs, split and corrupted by ``seed``; reads no file."""
-        x, y = self.table()
-        generator = torch.Generator().manual_seed(seed)
-        train, test = split_at_random(len(x), self.train_fraction, generator)
-        if not len(train) or not len(test):
-            raise ValueError(
-                f"train_fraction={self.train_fraction} of {len(x)} pairs leaves a split without samples"
-            )
-        clean = y[train]
-        noisy = redraw_labels(clean, self.classes, self.label_corruption, generator)
-        return Splits(Samples(x[train], noisy, clean), Samples(x[test], y[test], y[test]))
+        super().__init__(modulus, train_fraction, label_corruption, include_true)
 
     def table(self) -> tuple[Tensor, Tensor]:
         """Every pair and its label: int64 ``(n, 2)`` and ``(n,)``."""

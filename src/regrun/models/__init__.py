@@ -1,21 +1,27 @@
 """Models: plain modules that size themselves from a dataset's inputs and classes."""
 
+from regrun.models.committee import Committee
 from regrun.models.fast_resnet import FastResNet
+from regrun.models.gpt import GPT
 from regrun.models.latent_ode import ODERNN, LatentODE
 from regrun.models.mlp import MLP
 from regrun.models.neural_ode import NeuralODE, TrajectoryODE
 from regrun.models.neural_sde import NeuralSDE, TrajectorySDE
 from regrun.models.one_hot import OneHotLinear
 from regrun.models.output import Output
+from regrun.models.quadratic import Quadratic
 from regrun.models.resnet import PreActResNet, ResNet, WideResNet
 from regrun.models.rethinking import SmallAlexNet, SmallInception
+from regrun.models.small_cnn import SmallCNN
 from regrun.models.transformer import Transformer
 from regrun.models.vgg import VGG
 
 __all__ = [
+    "GPT",
     "MLP",
     "ODERNN",
     "VGG",
+    "Committee",
     "FastResNet",
     "LatentODE",
     "NeuralODE",
@@ -23,8 +29,10 @@ __all__ = [
     "OneHotLinear",
     "Output",
     "PreActResNet",
+    "Quadratic",
     "ResNet",
     "SmallAlexNet",
+    "SmallCNN",
     "SmallInception",
     "TrajectoryODE",
     "TrajectorySDE",

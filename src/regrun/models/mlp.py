@@ -6,15 +6,25 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from regrun.data.base import InputSpec, Tokens
+from regrun.errors import nearest
 from regrun.models.one_hot import OneHotLinear
 from regrun.models.output import Output
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+}
+
 
 class MLP(nn.Module):
-    """ReLU multilayer perceptron with PyTorch's default initialization.
+    """Multilayer perceptron with PyTorch's default initialization.
 
     Symbols are read as concatenated one-hot vectors, other inputs flattened.
 
@@ -23,6 +33,8 @@ class MLP(nn.Module):
         classes: width of the output.
         hidden: widths of the hidden layers.
         bias: whether the layers have biases.
+        activation: ``relu``, ``tanh``, ``softplus``, ``elu`` or ``gelu``.
+        init_scale: what all initial weights and biases are multiplied by.
 
     Shape:
         input ``(batch, ...)`` as ``inputs`` says, logits ``(batch, classes)``, features
@@ -30,21 +42,39 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, inputs: InputSpec, classes: int, hidden: Sequence[int] = (200, 200), bias: bool = True
+        self,
+        inputs: InputSpec,
+        classes: int,
+        hidden: Sequence[int] = (200, 200),
+        bias: bool = True,
+        activation: str = "relu",
+        init_scale: float = 1.0,
     ) -> None:
         super().__init__()
         if not hidden or any(width < 1 for width in hidden):
             raise ValueError(f"hidden must be widths of at least 1, got {list(hidden)}")
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"unknown activation {activation!r}{nearest(activation, ACTIVATIONS)} "
+                f"(known: {', '.join(ACTIVATIONS)})"
+            )
+        if init_scale <= 0:
+            raise ValueError(f"init_scale must be above 0, got {init_scale}")
+        function = ACTIVATIONS[activation]
         first: nn.Module
         if isinstance(inputs, Tokens):
             first = OneHotLinear(inputs.vocabulary, inputs.length, hidden[0], bias)
         else:
             first = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(inputs.shape), hidden[0], bias))
-        layers: list[nn.Module] = [first, nn.ReLU()]
+        layers: list[nn.Module] = [first, function()]
         for fan_in, fan_out in pairwise(hidden):
-            layers += [nn.Linear(fan_in, fan_out, bias), nn.ReLU()]
+            layers += [nn.Linear(fan_in, fan_out, bias), function()]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(hidden[-1], classes, bias)
+        if init_scale != 1:
+            with torch.no_grad():
+                for weight in self.parameters():
+                    weight.mul_(init_scale)
 
     def forward(self, x: Tensor) -> Output:
         """See the class."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
+from regrun.models.head import linear_head
 from regrun.procedures.base import Context, Description, StoppedError
-from regrun.procedures.evaluation import Features, accuracy, features_of, linear_head
+from regrun.procedures.evaluation import Features, accuracy, features_of
 from regrun.procedures.training import SupervisedTraining
 from regrun.regularizers.feature_dropout import first_only
 

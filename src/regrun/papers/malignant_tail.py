@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from regrun.models.head import linear_head
 from regrun.procedures.base import Context, Description, StoppedError
-from regrun.procedures.evaluation import Features, accuracy, features_of, linear_head
+from regrun.procedures.evaluation import Features, accuracy, features_of
 from regrun.procedures.training import SupervisedTraining
 
 

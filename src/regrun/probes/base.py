@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from regrun.data.base import Batch
@@ -9,8 +11,25 @@ from regrun.models.output import Output
 from regrun.regularizers.base import Task
 
 
+class ProbeError(ValueError):
+    """A probe cannot measure this model, in this precision, or at this size."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a probe may look at before training.
+
+    Attributes:
+        output: the model's for two train samples.
+        precision: that training computes in, as Lightning writes it: ``32-true``, ``bf16-mixed``, ...
+    """
+
+    output: Output
+    precision: str
+
+
 class Probe(nn.Module):
-    """Measures at every evaluation, and never changes training.
+    """Measures at evaluations, and never changes training.
 
     An evaluation happens every ``eval_every`` steps. ``on_gradient`` and ``on_edited_gradient`` are called
     in the step that ends there; then ``update`` once per batch of the split that the probe looks at, with the
@@ -20,10 +39,19 @@ class Probe(nn.Module):
         metrics: the names that ``compute`` gives; ``name`` stands for its parts ``name/...``, too. Claims are
             checked against them before anything runs.
         split: the split it looks at.
+        every: evaluations from one measurement to the next; the first and the last are always measured.
     """
 
     metrics: tuple[str, ...] = ()
     split: str = "train"
+    every: int = 1
+
+    def attach(self, task: Task, trial: Trial) -> None:
+        """Once, before training: check that the model can be measured, remember how it begins.
+
+        Raises:
+            ProbeError: if it cannot.
+        """
 
     def on_gradient(self, task: Task) -> None:
         """The gradient of the loss lies in ``.grad``."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from regrun.data.base import Batch
+from regrun.measures.spectrum import effective_rank, stable_rank
 from regrun.models.output import Output
 from regrun.probes.base import Probe
 from regrun.regularizers.base import Task
@@ -43,13 +44,14 @@ class FeatureSpectrum(Probe):
     """How the variance of the train samples' penultimate features is spread over directions.
 
     ``effective_rank`` is the exponential of the entropy of the normalized singular values of the centred
-    features (Roy & Vetterli 2007); ``signal_variance`` the share of the variance in the ``classes - 1``
+    features (Roy & Vetterli 2007), ``stable_rank`` their squared Frobenius norm over the squared largest;
+    ``signal_variance`` the share of the variance in the ``classes - 1``
     leading directions, where a collapsed network has all of it, and ``tail_variance`` the rest, in which
     wrong labels are fitted (*The Malignant Tail*, arXiv 2603.02293). ``nan`` for a model that returns no
     features.
     """
 
-    metrics = ("effective_rank", "signal_variance", "tail_variance")
+    metrics = ("effective_rank", "stable_rank", "signal_variance", "tail_variance")
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,12 +71,7 @@ class FeatureSpectrum(Probe):
         signal = variances[: task.classes - 1].sum() / variances.sum()
         return {
             "effective_rank": effective_rank(variances.sqrt()),
+            "stable_rank": stable_rank(variances.sqrt()),
             "signal_variance": signal,
             "tail_variance": 1 - signal,
         }
-
-
-def effective_rank(singular_values: Tensor) -> Tensor:
-    """``exp(-sum q log q)`` of the singular values ``q``, normalized to sum 1."""
-    q = singular_values / singular_values.sum()
-    return torch.special.entr(q).sum().exp()

@@ -65,6 +65,7 @@ class Context(Protocol):
         trainer: Lightning ``Trainer`` arguments: accelerator, devices, precision, strategy, ...
         checkpoint: where the procedure saves its state.
         checkpoint_seconds: how often, at most, it saves.
+        skip_probes: whether probes that cannot measure the model are left out, rather than an error.
         stop: to be looked at between steps.
     """
 
@@ -73,6 +74,7 @@ class Context(Protocol):
     trainer: Mapping[str, Any]
     checkpoint: Path
     checkpoint_seconds: float
+    skip_probes: bool
     stop: StopRequest
 
     @property

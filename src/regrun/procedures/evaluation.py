@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regrun.data.base import Samples
 from regrun.data.stream import BatchList
@@ -48,21 +48,6 @@ def features_of(task: Supervised, samples: Samples) -> Features:
             raise ValueError(f"{type(task.model).__name__} returns no features; choose another model")
         rows.append(output.features.double())
     return Features(torch.cat(rows), samples.y, samples.clean)
-
-
-def linear_head(model: nn.Module) -> nn.Linear:
-    """The last linear layer of a model, or of the first model within a pair of them.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    inner = model
-    while isinstance(within := getattr(inner, "model", None), nn.Module):
-        inner = within
-    head = getattr(inner, "head", None)
-    if not isinstance(head, nn.Linear):
-        raise ValueError(f"{type(inner).__name__} has no linear head; choose another model")
-    return head
 
 
 def accuracy(logits: Tensor, y: Tensor) -> float:

@@ -140,6 +140,7 @@ class SupervisedTraining:
             context.trainer, self.steps, self.eval_every, [Interruptible(context), Progress(context)]
         )
         resume_step = check_checkpoint(saved) if saved is not None else None
+        left_out = task.attach_probes(str(trainer.precision), context.skip_probes)
         context.begin(
             Description(
                 steps=self.steps,
@@ -150,7 +151,7 @@ class SupervisedTraining:
                     "parameters": sum(p.numel() for p in task.model.parameters()),
                 },
                 data_fingerprint=splits.fingerprint(),
-                notes=splits.notes,
+                notes=(*splits.notes, *left_out),
                 resume_step=resume_step,
                 is_main_process=trainer.is_global_zero,
             )

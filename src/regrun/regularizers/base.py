@@ -8,7 +8,8 @@ from typing import Protocol
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regrun.data.base import Batch, InputSpec
+from regrun.data.base import Batch, InputSpec, Splits
+from regrun.data.criteria import Criterion
 from regrun.models.output import Output
 
 
@@ -19,6 +20,7 @@ class Task(Protocol):
         model: the network that is trained.
         inputs: what one input looks like.
         classes: the number of classes.
+        criterion: what the targets mean.
         train_samples: size of the train split, for a memory of one entry per sample.
         optimizer: the optimizer, once training has begun.
     """
@@ -26,11 +28,15 @@ class Task(Protocol):
     model: nn.Module
     inputs: InputSpec
     classes: int
+    criterion: Criterion
     train_samples: int
 
     @property
     def optimizer(self) -> Optimizer:
         """The optimizer, once training has begun."""
+
+    def splits_on_device(self) -> Splits:
+        """The samples of all splits, where the model is."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,42 +17,13 @@ from regrun.arms import Arm
 from regrun.claims import Bounds, Verdict
 from regrun.claims.curves import Array
 from regrun.claims.wording import estimate_text, figure
+from regrun.report.profiles import collect_profiles, evolution_figure, profiles_figure
+from regrun.report.style import INK, PALETTE, STYLE, VERDICT_COLORS, WIDTH
 from regrun.reproduction.entry import Comparison, Entry
 from regrun.reproduction.reading import Reading
 
-WIDTH = 6.75  # inches: two columns of a paper
-INK = "#1b1b1f"  # on a page, the page's own text colour takes its place
-PALETTE = ("#3b7dd8", "#e69f00", "#12a37f", "#d0609f", "#7b5fd0", "#d55e00", "#4db3e6", "#8a8a8a")
-VERDICT_COLORS = {
-    Verdict.REPRODUCED: "#12a37f",
-    Verdict.NOT_REPRODUCED: "#d64545",
-    Verdict.INCONCLUSIVE: "#d39a00",
-    Verdict.NOT_RUN: "#8a8a8a",
-}
 CURVES_FIRST = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
 MOST_PANELS = 12
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "regrun",
-    "font.family": "sans-serif",
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.labelsize": 8,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.linewidth": 0.4,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "legend.fontsize": 7.5,
-    "lines.linewidth": 1.4,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    **dict.fromkeys(
-        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), INK
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +58,8 @@ class Headline:
         arms: whose curves; none for all.
         x: what curves run over.
         log_x: whether it lies on a logarithmic axis.
-        profile: what the parts of a metric run over, where their names are numbers: ``step_size/0.25``.
+        profile: what the parts of a metric run over, where their names are bare numbers: ``step_size/0.25``;
+            others say it themselves, ``hessian_density/eigenvalue=0.5``.
     """
 
     curves: Sequence[str] = ()
@@ -140,11 +110,12 @@ def make_figures(
         if probes:
             draw = curves_figure(probes, bands, colors, headline, columns=3, height=1.75)
             figures.append(save("probes", "What the probes saw", band, draw))
-        if profiles := collect_profiles(reading):
-            axis = Headline(x=headline.profile)
-            shown = list(profiles)[:MOST_PANELS]
-            draw = curves_figure(shown, profiles, colors, axis, columns=2, height=2.0)
-            figures.append(save("profiles", f"Along {headline.profile}, after training", band, draw))
+        if profiles := collect_profiles(reading, headline.profile):
+            draw = profiles_figure(dict(list(profiles.items())[:MOST_PANELS]), colors)
+            figures.append(save("profiles", "Distributions and profiles, after training", band, draw))
+        if (draw_over_time := evolution_figure(profiles, list(story))) is not None:
+            caption = "Over the steps of training, from left to right: means over seeds."
+            figures.append(save("evolution", "Distributions and profiles over time", caption, draw_over_time))
     return figures
 
 
@@ -165,27 +136,6 @@ def collect(reading: Reading) -> Bands:
                     steps = np.intersect1d(steps, other)
                 curves = [(steps, values[np.isin(other, steps)]) for other, values in curves]
             bands.setdefault(metric, {})[arm] = (steps, np.stack([values for _, values in curves]))
-    return bands
-
-
-def collect_profiles(reading: Reading) -> Bands:
-    """The last values of all metrics whose parts have numbers for names, over these numbers."""
-    found: dict[str, dict[str, list[dict[float, float]]]] = {}
-    for run in reading.complete():
-        row: dict[str, dict[float, float]] = {}
-        for name, (_, values) in reading.curves(run.arm, run.seed).items():
-            metric, _, part = name.partition("/")
-            with suppress(ValueError):
-                row.setdefault(metric, {})[float(part)] = float(values[-1])
-        for metric, profile in row.items():
-            found.setdefault(metric, {}).setdefault(run.arm, []).append(profile)
-    bands: dict[str, dict[str, tuple[Array, Array]]] = {}
-    for metric, arms in found.items():
-        for arm, profiles in arms.items():
-            places = sorted(set.intersection(*(set(profile) for profile in profiles)))
-            if len(places) > 2:
-                values = np.array([[profile[place] for place in places] for profile in profiles])
-                bands.setdefault(metric, {})[arm] = (np.array(places), values)
     return bands
 
 

@@ -16,7 +16,8 @@ from regrun.claims import Bounds, Verdict
 from regrun.claims.wording import estimate_text, figure
 from regrun.ledger import entry_name
 from regrun.record import write_atomically
-from regrun.report.figures import INK, VERDICT_COLORS, Figure, Headline, axis_range, make_figures
+from regrun.report.figures import Figure, Headline, axis_range, make_figures
+from regrun.report.style import INK, VERDICT_COLORS
 from regrun.report.terminal import p_text
 from regrun.reproduction.entry import Comparison, Entry
 from regrun.reproduction.experiment import Experiment

@@ -19,7 +19,8 @@ from regrun.data.base import Batch, Dataset, Images, InputSpec, Splits
 from regrun.data.stream import BatchList, BatchStream
 from regrun.errors import TrainingDivergedError
 from regrun.models.output import as_output
-from regrun.probes.base import Probe
+from regrun.probes.base import Probe, ProbeError, Trial
+from regrun.procedures.generators import untouched_generators
 from regrun.regularizers.base import Regularizer, Step, overrides
 
 EVALUATION_BATCH = 16_384
@@ -101,7 +102,6 @@ class Supervised(pl.LightningModule):
         self._editing = _acting(regularizers, "edit_gradients")
         self._projecting = _acting(regularizers, "project")
         self._probing = list(probes.values())
-        self._watching = [[p for p in self._probing if p.split == name] for name in self.split_names]
 
         self.scores = nn.ModuleList(  # by split, in the order of their names
             nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in self.criterion.scores})
@@ -188,15 +188,14 @@ class Supervised(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Let regularizers edit the gradients, and probes see them before and after."""
-        probing = self._probing and (self.trainer.global_step + 1) % self.eval_every == 0
-        if probing:
-            for probe in self._probing:
-                probe.on_gradient(self)
+        number = self.trainer.global_step + 1
+        due = self._due(number) if self._probing and number % self.eval_every == 0 else []
+        for probe in due:
+            probe.on_gradient(self)
         for regularizer in self._editing:
             regularizer.edit_gradients(self)
-        if probing:
-            for probe in self._probing:
-                probe.on_edited_gradient(self)
+        for probe in due:
+            probe.on_edited_gradient(self)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One update, then the regularizers' projections."""
@@ -226,8 +225,9 @@ class Supervised(pl.LightningModule):
         scores = self._scores(dataloader_idx)
         for name, values in self.criterion.score(output, batch).items():
             scores[name].update(values)
-        if watching := self._watching[dataloader_idx]:
-            clean = self.splits.named[self.split_names[dataloader_idx]].clean[batch.index]
+        name = self.split_names[dataloader_idx]
+        if watching := [probe for probe in self._due(self.trainer.global_step) if probe.split == name]:
+            clean = self.splits.named[name].clean[batch.index]
             for probe in watching:
                 probe.update(batch, output, clean)
 
@@ -251,9 +251,53 @@ class Supervised(pl.LightningModule):
             if found[0] > self.best[0]:
                 self.best = self.best.new_tensor(found)
             row[f"early_stopped_test_{name}"] = sign * self.best[1]
-        for probe in self._probing:
+        for probe in self._due(self.trainer.global_step):
             row |= probe.compute(self)
         self.report(self.trainer.global_step, {name: float(value) for name, value in row.items()})
+
+    def _due(self, step: int) -> list[Probe]:
+        """The probes that measure after this step: each at its own pace, all at the end."""
+        if step >= self.trainer.max_steps:
+            return self._probing
+        return [probe for probe in self._probing if step // self.eval_every % probe.every == 0]
+
+    def attach_probes(self, precision: str, skip: bool) -> list[str]:
+        """Let the probes look at what they are to measure, before training.
+
+        Args:
+            precision: that training computes in, as Lightning writes it.
+            skip: leave out those that cannot measure it.
+
+        Returns:
+            Why each that was left out was.
+
+        Raises:
+            ProbeError: if one cannot, and is not to be left out.
+        """
+        reasons = []
+        trial: Trial | None = None
+        for name, probe in cast(list[tuple[str, Probe]], list(self.probes.items())):
+            if type(probe).attach is Probe.attach:
+                continue
+            trial = trial or self._trial(precision)
+            try:
+                probe.attach(self, trial)
+            except ProbeError as error:
+                if not skip:
+                    raise ProbeError(f"probe {name}: {error} (probe_errors=skip leaves it out)") from error
+                reasons.append(f"probe {name} left out: {error}")
+                del self.probes[name]
+                self._probing.remove(probe)
+        return reasons
+
+    @torch.no_grad()
+    def _trial(self, precision: str) -> Trial:
+        training = self.model.training
+        self.model.eval()
+        with untouched_generators():
+            output = as_output(self.model(self.inputs.prepare(self.splits.train.x[:2])))
+        self.model.train(training)
+        return Trial(output, precision)
 
     def _scores(self, split: int) -> dict[str, MeanMetric]:
         return cast(dict[str, MeanMetric], self.scores[split])

@@ -1,0 +1,75 @@
+"""Looking at a network without changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+ACTIVATIONS = (
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Softplus,
+    nn.Sigmoid,
+    nn.Tanh,
+)
+
+
+@contextmanager
+def measuring(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, in which gradients of any order exist; the modules' modes are put back afterwards.
+
+    Attention is computed by its formula, because its fused kernels have no second derivatives.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode(mode=False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def activation_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The modules that are activation functions, by name, in the order in which the model has them."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, ACTIVATIONS)}
+
+
+@torch.no_grad()
+def activations(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """What every activation function gives for a batch: ``(batch, ...)`` by name.
+
+    A module that is used more than once appears as it was used last.
+
+    Args:
+        model: evaluated in evaluation mode.
+        x: inputs as the model reads them.
+    """
+    return outputs_of(model, activation_layers(model), x)
+
+
+@torch.no_grad()
+def outputs_of(model: nn.Module, layers: dict[str, nn.Module], x: Tensor) -> dict[str, Tensor]:
+    """What some modules of a model give for a batch, by name."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> object:
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+            seen[name] = output.detach()
+
+        return hook
+
+    with ExitStack() as stack:
+        for name, module in layers.items():
+            stack.callback(module.register_forward_hook(keep(name)).remove)  # type: ignore[arg-type]
+        stack.enter_context(measuring(model))
+        with torch.no_grad():
+            model(x)
+    return seen

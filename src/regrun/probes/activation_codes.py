@@ -1,0 +1,60 @@
+"""The linear regions that samples lie in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from regrun.data.base import Tokens
+from regrun.measures.codes import codes_of, redundancy_ratio, regions_between
+from regrun.measures.looking import activation_layers, activations
+from regrun.probes.base import ProbeError, Trial
+from regrun.probes.samples import SampleProbe
+from regrun.regularizers.base import Task
+
+
+class ActivationCodes(SampleProbe):
+    """The patterns of active units over all activation functions.
+
+    ``code_redundancy`` is the share of samples whose pattern another one has already: 0 where each lies in a
+    linear region of its own (He et al., arXiv 2101.06490). ``active_share`` is the share of units that are
+    active, over samples; ``dead_units`` of those that are for none. ``linear_regions`` counts those on the
+    straight line between two samples, averaged over ``pairs`` (Novak et al., arXiv 1802.08760), where inputs
+    are real. Costs one pass over ``samples`` samples and ``points`` passes over ``pairs``.
+
+    Args:
+        samples: how many.
+        pairs: of samples, whose lines are walked.
+        points: on a line.
+        every: evaluations from one measurement to the next.
+    """
+
+    metrics = ("code_redundancy", "active_share", "dead_units", "linear_regions")
+
+    def __init__(self, samples: int = 1000, pairs: int = 16, points: int = 64, every: int = 1) -> None:
+        super().__init__(samples, every)
+        if pairs < 1 or points < 2:
+            raise ValueError(f"pairs must be at least 1 and points at least 2, got {pairs} and {points}")
+        self.pairs = pairs
+        self.points = points
+
+    def attach(self, task: Task, trial: Trial) -> None:
+        """See ``Probe``."""
+        if not activation_layers(task.model):
+            raise ProbeError("the model has no activation functions that are modules")
+
+    @torch.no_grad()
+    def compute(self, task: Task) -> dict[str, float | Tensor]:
+        """See the class."""
+        batch, _ = self.batch(task)
+        codes = codes_of(activations(task.model, batch.x))
+        row: dict[str, float | Tensor] = {
+            "code_redundancy": redundancy_ratio(codes),
+            "active_share": codes.double().mean(),
+            "dead_units": (~codes.any(0)).double().mean(),
+        }
+        if not isinstance(task.inputs, Tokens):
+            pairs = min(self.pairs, len(codes) // 2)
+            starts, ends = batch.x[:pairs], batch.x[pairs : 2 * pairs]
+            row["linear_regions"] = regions_between(task.model, starts, ends, self.points).mean()
+        return row

@@ -1,0 +1,47 @@
+"""The gradients of blocks of samples."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from regrun.measures.landscape import Landscape
+from regrun.measures.looking import measuring
+from regrun.probes.samples import SampleProbe
+from regrun.regularizers.base import Task
+
+
+class BlockGradients(SampleProbe):
+    """``block_gradient``, the mean over blocks of the squared norm of the gradient, and ``full_gradient``.
+
+    The second is the squared norm of their mean. Of the dataset's loss, in evaluation mode. What SGD
+    penalizes is the first (Smith et al., arXiv 2101.12176). Costs a gradient of ``samples`` samples.
+
+    Args:
+        samples: how many.
+        block: samples of each block.
+        every: evaluations from one measurement to the next.
+    """
+
+    metrics = ("block_gradient", "full_gradient")
+
+    def __init__(self, samples: int = 1000, block: int = 50, every: int = 1) -> None:
+        super().__init__(samples, every)
+        if block < 1:
+            raise ValueError(f"block must be at least 1, got {block}")
+        self.block = block
+
+    def compute(self, task: Task) -> dict[str, float | Tensor]:
+        """See the class."""
+        batch, _ = self.batch(task)
+        rows = []
+        with measuring(task.model):
+            for start in range(0, len(batch.x) // self.block * self.block, self.block):
+                part = slice(start, start + self.block)
+                block = batch._replace(x=batch.x[part], y=batch.y[part], index=batch.index[part])
+                rows.append(Landscape(task.model, task.criterion.loss, block).gradient().double())
+        gradients = torch.stack(rows)
+        return {
+            "block_gradient": gradients.square().sum(1).mean(),
+            "full_gradient": gradients.mean(0).square().sum(),
+        }

@@ -1,0 +1,48 @@
+"""How many features of a layer say the same."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from regrun.measures.redundancy import distinct_units, sparsity_coefficient
+from regrun.probes.base import Trial
+from regrun.probes.samples import SampleProbe, need_features
+from regrun.regularizers.base import Task
+
+
+class FeatureRedundancy(SampleProbe):
+    """Penultimate features of which one is, up to a factor, as good as the other.
+
+    ``distinct_features`` is the share of the features that is left if those whose absolute correlation
+    exceeds ``threshold`` count as one; ``feature_sparsity`` the share of (sample, feature) pairs that is
+    active then (Andriushchenko et al., arXiv 2210.05337). Costs one pass over ``samples`` samples and
+    ``width^2`` correlations.
+
+    Args:
+        samples: how many.
+        threshold: of the absolute correlation.
+        every: evaluations from one measurement to the next.
+    """
+
+    metrics = ("distinct_features", "feature_sparsity")
+
+    def __init__(self, samples: int = 1000, threshold: float = 0.95, every: int = 1) -> None:
+        super().__init__(samples, every)
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold must lie strictly between 0 and 1, got {threshold}")
+        self.threshold = threshold
+
+    def attach(self, task: Task, trial: Trial) -> None:
+        """See ``Probe``."""
+        need_features(trial)
+
+    @torch.no_grad()
+    def compute(self, task: Task) -> dict[str, float | Tensor]:
+        """See the class."""
+        features = self.look(task).output.features
+        assert features is not None
+        return {
+            "distinct_features": distinct_units(features, self.threshold) / features.shape[1],
+            "feature_sparsity": sparsity_coefficient(features, self.threshold),
+        }

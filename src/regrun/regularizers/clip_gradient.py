@@ -1,0 +1,25 @@
+"""Clipping of the gradient."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from regrun.regularizers.base import Regularizer, Task
+
+
+class ClipGradient(Regularizer):
+    """Scales the gradient of all parameters together down to a norm, where it is larger.
+
+    Args:
+        norm: above 0.
+    """
+
+    def __init__(self, norm: float = 1.0) -> None:
+        super().__init__()
+        if norm <= 0:
+            raise ValueError(f"norm must be above 0, got {norm}")
+        self.norm = norm
+
+    def edit_gradients(self, task: Task) -> None:
+        """See the class."""
+        nn.utils.clip_grad_norm_(task.model.parameters(), self.norm)
