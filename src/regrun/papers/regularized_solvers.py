@@ -10,6 +10,7 @@ import torch
 
 from regrun.data.base import Batch, Splits
 from regrun.data.stream import BatchList
+from regrun.procedures.after_training import log_curves
 from regrun.procedures.base import Context, Description, StoppedError
 from regrun.procedures.generators import seed_generators
 from regrun.procedures.training import SupervisedTraining
@@ -62,8 +63,7 @@ class SolverTimes:
                 notes=splits.notes,
             )
         )
-        for step in sorted({step for curve in stage.curves.values() for step in curve}):
-            context.log(step, {name: curve[step] for name, curve in stage.curves.items() if step in curve})
+        log_curves(context, stage)
 
         seed_generators(context.seed)
         tasks = [

@@ -18,25 +18,37 @@ class LayerInformation(SampleProbe):
     By adaptive binning, ``input_information/layer=k`` and ``label_information/layer=k``; by a kernel whose
     noise scales with the layer, ``kernel_information/layer=k``, an upper bound. ``compression/layer=k`` is by
     how much the binned information with the input has fallen below its peak so far, and ``compression`` the
-    sum over layers. Chelombiev et al., arXiv 1902.09037. Costs one pass, sorting, and ``samples^2`` distances
-    for each layer. Binning tells nothing of layers so wide that all samples differ.
+    sum over layers. Chelombiev et al., arXiv 1902.09037. Costs one pass, sorting, and ``kernel_samples^2``
+    distances for each layer. Binning tells nothing of layers so wide that all samples differ.
 
     Args:
         samples: how many.
         bins: of the adaptive binning.
         noise: variance of the kernel, for a layer whose largest activation is 1.
+        kernel_samples: of which the kernel takes the distances.
         every: evaluations from one measurement to the next.
     """
 
     metrics = ("input_information", "label_information", "kernel_information", "compression")
     peak: Tensor
 
-    def __init__(self, samples: int = 4096, bins: int = 30, noise: float = 1e-3, every: int = 1) -> None:
+    def __init__(
+        self,
+        samples: int = 4096,
+        bins: int = 30,
+        noise: float = 1e-3,
+        kernel_samples: int = 1000,
+        every: int = 1,
+    ) -> None:
         super().__init__(samples, every)
-        if bins < 2 or noise <= 0:
-            raise ValueError(f"bins must be at least 2 and noise above 0, got {bins} and {noise}")
+        if min(bins, kernel_samples) < 2 or noise <= 0:
+            raise ValueError(
+                "bins and kernel_samples must be at least 2 and noise above 0, "
+                f"got {bins}, {kernel_samples} and {noise}"
+            )
         self.bins = bins
         self.noise = noise
+        self.kernel_samples = kernel_samples
 
     def attach(self, task: Task, trial: Trial) -> None:
         """See ``Probe``."""
@@ -57,7 +69,7 @@ class LayerInformation(SampleProbe):
             told[k], about_label = code_information(adaptive_codes(t, self.bins), clean)
             row[f"input_information/layer={k + 1}"] = told[k]
             row[f"label_information/layer={k + 1}"] = about_label
-            row[f"kernel_information/layer={k + 1}"] = kernel_entropy(t, self.noise)
+            row[f"kernel_information/layer={k + 1}"] = kernel_entropy(t[: self.kernel_samples], self.noise)
         self.peak.copy_(torch.maximum(self.peak, told))
         fallen = self.peak - told
         row |= {f"compression/layer={k}": value for k, value in enumerate(fallen, 1)}

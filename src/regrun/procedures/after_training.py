@@ -1,0 +1,68 @@
+"""What is done with a trained network: the part that papers' own procedures share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+
+from regrun.data.base import Splits
+from regrun.procedures.base import Context, Description, Stage
+from regrun.procedures.training import SupervisedTraining
+from regrun.tasks.supervised import Supervised
+
+
+class AfterTraining(ABC):
+    """Trains, or finds the trained network; then measures or changes it.
+
+    The curves are those of the training, the final metrics those of the training and its own.
+
+    Args:
+        training: what to train.
+
+    Attributes:
+        own: the names of what ``measure`` gives.
+    """
+
+    own: Collection[str] = ()
+
+    def __init__(self, training: SupervisedTraining) -> None:
+        self.training = training
+
+    @property
+    def metrics(self) -> list[str]:
+        """What the training reports, and its own."""
+        return [*self.training.metrics, *self.own]
+
+    def __call__(self, context: Context) -> dict[str, float]:
+        """Train, and measure."""
+        stage = context.stage("training", self.training)
+        splits = self.training.dataset.load(context.data_dir, context.seed)
+        task = self.training.restore(stage.checkpoint, splits)
+        context.begin(
+            Description(
+                steps=self.training.steps,
+                precision=str(context.trainer["precision"]),
+                sizes=splits.sizes,
+                data_fingerprint=splits.fingerprint(),
+                notes=splits.notes,
+            )
+        )
+        log_curves(context, stage)
+        return {**stage.metrics, **self.measure(task, splits, stage, context)}
+
+    @abstractmethod
+    def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
+        """The metrics of the trained network.
+
+        Args:
+            task: as training left it.
+            splits: the samples.
+            stage: the training, with its curves.
+            context: of the run.
+        """
+
+
+def log_curves(context: Context, stage: Stage) -> None:
+    """Record a stage's curves as the run's own."""
+    for step in sorted({step for curve in stage.curves.values() for step in curve}):
+        context.log(step, {name: curve[step] for name, curve in stage.curves.items() if step in curve})
