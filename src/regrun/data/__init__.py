@@ -39,6 +39,7 @@ from regrun.data.stream import BatchList, BatchStream
 from regrun.data.synthetic_regression import PolynomialRegression, SparseRegression, StudentTeacher
 from regrun.data.text import TinyShakespeare
 from regrun.data.torchvision_images import CIFAR10, CIFAR100, KMNIST, MNIST, SVHN, FashionMNIST
+from regrun.data.unit_range import UnitRange
 
 __all__ = [
     "CIFAR10",
@@ -93,4 +94,5 @@ __all__ = [
     "SymmetricNoise",
     "TinyShakespeare",
     "Tokens",
+    "UnitRange",
 ]
