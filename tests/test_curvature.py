@@ -228,7 +228,7 @@ def test_block_gradients_lie_between_those_of_samples_and_of_all() -> None:
     with landscape(model, x, y) as scape:
         rows = scape.sample_gradients()
     row = BlockGradients(samples=12, block=3).compute(TaskOf(model, x, y))  # type: ignore[arg-type]
-    blocks = rows.view(4, 3, -1).mean(1).square().sum(1).mean()
+    blocks = rows.view(3, 4, -1).mean(0).square().sum(1).mean()
     assert float(row["block_gradient"]) == pytest.approx(float(blocks))
     assert float(row["full_gradient"]) == pytest.approx(float(rows.mean(0).square().sum()))
 

@@ -13,9 +13,11 @@ from regrun.models.convolution import Classifier, image_channels, pooled
 
 
 class BlockBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization of consecutive blocks of a batch, each by its own statistics.
+    """Batch normalization of blocks of a batch, each by its own statistics.
 
-    A full batch is then normalized as if it came in mini-batches. Hoffer et al., arXiv 1705.08741.
+    A full batch is then normalized as if it came in mini-batches. Of ``k`` blocks the first has every
+    ``k``-th sample from the first on, so that blocks do not have classes of their own where samples lie in
+    the order of their classes. Hoffer et al., arXiv 1705.08741.
 
     Args:
         channels: of the input.
@@ -34,12 +36,11 @@ class BlockBatchNorm2d(nn.BatchNorm2d):
         if n % self.block:
             raise ValueError(f"blocks of {self.block} samples do not divide a batch of {n}")
         blocks = n // self.block
-        apart = x.reshape(blocks, self.block, channels, *size).transpose(0, 1)
         assert self.running_mean is not None
         assert self.running_var is not None
         mean, variance = self.running_mean.repeat(blocks), self.running_var.repeat(blocks)
         normal = F.batch_norm(
-            apart.reshape(self.block, blocks * channels, *size),
+            x.reshape(self.block, blocks * channels, *size),
             mean,
             variance,
             self.weight.repeat(blocks),
@@ -51,7 +52,7 @@ class BlockBatchNorm2d(nn.BatchNorm2d):
         with torch.no_grad():
             self.running_mean.copy_(mean.view(blocks, channels).mean(0))
             self.running_var.copy_(variance.view(blocks, channels).mean(0))
-        return normal.reshape(self.block, blocks, channels, *size).transpose(0, 1).reshape(x.shape)
+        return normal.reshape(x.shape)
 
 
 class SmallCNN(Classifier):

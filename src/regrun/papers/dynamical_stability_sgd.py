@@ -86,7 +86,7 @@ class StableMinimum:
             "train_loss": ending.loss,
             "steps_taken": float(ending.steps),
         }
-        context.log(ending.steps, row)
+        context.log(self.steps, row)
         return row
 
     def target(self, x: Array) -> Array:

@@ -74,7 +74,7 @@ class DiagonalNetwork:
             "active_inputs": float((np.abs(w) > 0.01 * np.abs(w).max()).sum()),
             "steps_taken": float(ending.steps),
         }
-        context.log(ending.steps, row)
+        context.log(self.steps, row)
         return row
 
 

@@ -19,7 +19,7 @@ class BlockGradients(SampleProbe):
 
     Args:
         samples: how many.
-        block: samples of each block.
+        block: samples of each block, evenly spread.
         every: evaluations from one measurement to the next.
     """
 
@@ -36,8 +36,9 @@ class BlockGradients(SampleProbe):
         batch, _ = self.batch(task)
         rows = []
         with measuring(task.model):
-            for start in range(0, len(batch.x) // self.block * self.block, self.block):
-                part = slice(start, start + self.block)
+            blocks = max(1, len(batch.x) // self.block)
+            for start in range(blocks):
+                part = slice(start, None, blocks)
                 block = batch._replace(x=batch.x[part], y=batch.y[part], index=batch.index[part])
                 rows.append(Landscape(task.model, task.criterion.loss, block).gradient().double())
         gradients = torch.stack(rows)

@@ -20,11 +20,10 @@ class BlockGradientNorm(Regularizer):
     al., arXiv 2101.12176); Geiping et al., *Stochastic Training is Not Necessary for Generalization*, arXiv
     2109.14119, add it to full-batch descent. The term's gradient is a forward difference along the block's
     gradient ``g_b``, of length ``difference``: ``strength lr / 2 (grad L_b(w + e g_b) - g_b) / e``, ``e =
-    difference / |g_b|``. Two more passes a step; running statistics do not move in them. Blocks are
-    consecutive samples.
+    difference / |g_b|``. Two more passes a step; running statistics do not move in them.
 
     Args:
-        block: samples of each; the last may be smaller.
+        block: samples of each, evenly spread over the batch; some have one less if they do not divide it.
         lr: learning rate of the SGD that is imitated.
         strength: at least 0.
         difference: length of the step, above 0.
@@ -56,10 +55,10 @@ class BlockGradientNorm(Regularizer):
         assert batch is not None
         weights: list[Tensor] = [p for p in task.model.parameters() if p.requires_grad]
         added = [torch.zeros_like(w) for w in weights]
-        starts = range(0, len(batch.x), self.block)
+        blocks = -(-len(batch.x) // self.block)
         with frozen_statistics(task.model):
-            for start in starts:
-                part = slice(start, start + self.block)
+            for start in range(blocks):
+                part = slice(start, None, blocks)  # spread, as samples may lie in the order of their classes
                 block = Batch(batch.x[part], batch.y[part], batch.index[part])
                 here = gradient(task, weights, block)
                 length = torch.stack([g.norm() for g in here]).norm().clamp_min(1e-12)
@@ -72,7 +71,7 @@ class BlockGradientNorm(Regularizer):
                     torch._foreach_copy_(weights, kept)  # exactly: adding back would round
                 for total, a, b in zip(added, here, there, strict=True):
                     total.add_(b - a, alpha=1 / reach)
-        scale = self.strength * self.lr / 2 / len(starts)
+        scale = self.strength * self.lr / 2 / blocks
         for w, total in zip(weights, added, strict=True):
             assert w.grad is not None
             w.grad.add_(total, alpha=scale)

@@ -130,11 +130,14 @@ def collect(reading: Reading) -> Bands:
             curves = [curves[metric] for curves in seeds if metric in curves]
             if "/" in metric or not curves:
                 continue
-            steps = curves[0][0]
+            ends, steps = curves, curves[0][0]
             if any(len(other) != len(steps) or (other != steps).any() for other, _ in curves):
                 for other, _ in curves:
                     steps = np.intersect1d(steps, other)
                 curves = [(steps, values[np.isin(other, steps)]) for other, values in curves]
+            if not len(steps):  # each seed has ended at a step of its own
+                steps = np.array([max(int(other[-1]) for other, _ in ends)])
+                curves = [(steps, values[-1:]) for _, values in ends]
             bands.setdefault(metric, {})[arm] = (steps, np.stack([values for _, values in curves]))
     return bands
 
