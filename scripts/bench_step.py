@@ -70,6 +70,7 @@ class BenchContext:
     data_dir = Path()
     trainer: Mapping[str, object] = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
     checkpoint_seconds = 1e9
+    skip_probes = False
     saved_state = None
 
     def __init__(self, folder: Path) -> None:

@@ -106,8 +106,8 @@ def test_what_a_probe_remembers_survives_an_interruption(
             "takes 0.1 GB, more than memory_gb=1e-06; take fewer samples, or sketch=4096",
         ),
         (
-            ("probe=hessian_spectrum", "trainer.precision=bf16-mixed"),
-            "this run computes in bf16-mixed; set trainer.precision=32-true",
+            ("probe=hessian_spectrum", "trainer.precision=bf16-true"),
+            "this run's weights are bf16-true; set trainer.precision=bf16-mixed or 32-true",
         ),
         (("probe=fourier", "dataset=digits"), "the model reads no symbols"),
         (("probe=neural_collapse", "probe.neural_collapse.split=tset"), "did you mean 'test'"),

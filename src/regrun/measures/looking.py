@@ -25,12 +25,19 @@ ACTIVATIONS = (
 def measuring(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, in which gradients of any order exist; the modules' modes are put back afterwards.
 
-    Attention is computed by its formula, because its fused kernels have no second derivatives.
+    Computes in the format of the weights, whatever training is autocast to. Attention is computed by its
+    formula, because its fused kernels have no second derivatives.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.inference_mode(mode=False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        device = next((p.device.type for p in model.parameters()), "cpu")
+        with (
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+            torch.autocast(device, enabled=False),
+            sdpa_kernel(SDPBackend.MATH),
+        ):
             yield
     finally:
         for module, mode in modes:

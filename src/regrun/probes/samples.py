@@ -101,11 +101,14 @@ def need_classes(task: Task) -> None:
 
 
 def need_full_precision(trial: Trial) -> None:
-    """Raise ``ProbeError`` where training rounds to 16 bits, which second derivatives feel."""
-    if trial.precision not in ("32-true", "64-true"):
+    """Raise ``ProbeError`` where weights have fewer than 32 bits, which second derivatives do not survive.
+
+    Mixed precision is fine: its weights have 32, and probes compute in their format.
+    """
+    if trial.precision not in ("32-true", "64-true") and not trial.precision.endswith("-mixed"):
         raise ProbeError(
-            f"second derivatives need full precision, and this run computes in {trial.precision}; "
-            "set trainer.precision=32-true"
+            f"second derivatives need full precision, and this run's weights are {trial.precision}; "
+            "set trainer.precision=bf16-mixed or 32-true"
         )
 
 
