@@ -10,14 +10,14 @@ import torch
 
 from regrun.data.base import Batch, Splits
 from regrun.data.stream import BatchList
-from regrun.procedures.after_training import log_curves
-from regrun.procedures.base import Context, Description, StoppedError
+from regrun.procedures.after_training import AfterTraining
+from regrun.procedures.base import Context, Stage, StoppedError
 from regrun.procedures.generators import seed_generators
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised
 
 
-class SolverTimes:
+class SolverTimes(AfterTraining):
     """Trains a model with and without regularization, then times both in turns.
 
     Times are ratios within one process, of medians over rounds in which the two alternate: of predicting the
@@ -30,7 +30,7 @@ class SolverTimes:
         rounds: of each timing.
     """
 
-    OWN = (
+    own = (
         "prediction_time_ratio",
         "training_time_ratio",
         "first_training_time_ratio",
@@ -38,38 +38,17 @@ class SolverTimes:
     )
 
     def __init__(self, training: SupervisedTraining, baseline: SupervisedTraining, rounds: int = 7) -> None:
+        super().__init__(training)
         if rounds < 1:
             raise ValueError(f"rounds must be at least 1, got {rounds}")
-        self.training = training
         self.baseline = baseline
         self.rounds = rounds
 
-    @property
-    def metrics(self) -> list[str]:
-        """What the training reports, and the times."""
-        return [*self.training.metrics, *self.OWN]
-
-    def __call__(self, context: Context) -> dict[str, float]:
-        """Train both, or find them trained; then time them."""
-        stage = context.stage("training", self.training)
+    def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
+        """Train the baseline, or find it trained; then time both."""
         plain = context.stage("baseline", self.baseline)
-        splits = self.training.dataset.load(context.data_dir, context.seed)
-        context.begin(
-            Description(
-                steps=self.training.steps,
-                precision=str(context.trainer["precision"]),
-                sizes=splits.sizes,
-                data_fingerprint=splits.fingerprint(),
-                notes=splits.notes,
-            )
-        )
-        log_curves(context, stage)
-
         seed_generators(context.seed)
-        tasks = [
-            procedure.restore(found.checkpoint, splits)
-            for procedure, found in ((self.training, stage), (self.baseline, plain))
-        ]
+        tasks = [task, self.baseline.restore(plain.checkpoint, splits)]
         dtype = next(tasks[0].model.parameters()).dtype
         fresh = [
             procedure.build(splits, context.seed, lambda step, metrics: None).to(dtype)
@@ -80,7 +59,7 @@ class SolverTimes:
         steps = [[stepping(task, splits, self.training) for task in pair] for pair in (tasks, fresh)]
         (last, _), (first, _) = (self.time_in_turns(pair, context) for pair in steps)
         times = (prediction, last, first, seconds)
-        return {**stage.metrics, **dict(zip(self.OWN, times, strict=True))}
+        return dict(zip(self.own, times, strict=True))
 
     def time_in_turns(self, works: list[Callable[[], object]], context: Context) -> tuple[float, float]:
         """The first work's median time, divided by the second's, and in seconds; once each beforehand."""

@@ -47,7 +47,8 @@ class AfterTraining(ABC):
                 notes=splits.notes,
             )
         )
-        log_curves(context, stage)
+        for step in sorted({step for curve in stage.curves.values() for step in curve}):
+            context.log(step, {name: curve[step] for name, curve in stage.curves.items() if step in curve})
         return {**stage.metrics, **self.measure(task, splits, stage, context)}
 
     @abstractmethod
@@ -60,9 +61,3 @@ class AfterTraining(ABC):
             stage: the training, with its curves.
             context: of the run.
         """
-
-
-def log_curves(context: Context, stage: Stage) -> None:
-    """Record a stage's curves as the run's own."""
-    for step in sorted({step for curve in stage.curves.values() for step in curve}):
-        context.log(step, {name: curve[step] for name, curve in stage.curves.items() if step in curve})

@@ -186,4 +186,4 @@ def evolution_figure(metrics: Mapping[str, Profiles], arms: Sequence[str]) -> Ca
 def mark(axis: mpl.axis.Axis, values: Array) -> None:
     """Label some rows or columns of a heat map by what they stand for."""
     some = np.unique(np.linspace(0, len(values) - 1, min(5, len(values))).round().astype(int))
-    axis.set_ticks(some + 0.5, [f"{values[k]:.3g}" for k in some])
+    axis.set_ticks(some + 0.5, [f"{values[k]:.4g}" for k in some])
