@@ -110,6 +110,8 @@ def test_what_a_probe_remembers_survives_an_interruption(
             "this run's weights are bf16-true; set trainer.precision=bf16-mixed or 32-true",
         ),
         (("probe=fourier", "dataset=digits"), "the model reads no symbols"),
+        (("probe=solver_cost",), "the model solves no differential equation"),
+        (("probe=solver_profile",), "the model solves no differential equation"),
         (("probe=neural_collapse", "probe.neural_collapse.split=tset"), "did you mean 'test'"),
     ],
 )

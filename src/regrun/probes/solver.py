@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from regrun.data.base import Batch
 from regrun.models.dynamics import dynamics_of, solution_of
 from regrun.models.output import Output
-from regrun.probes.base import Probe
+from regrun.probes.base import Probe, ProbeError, Trial
 from regrun.regularizers.base import Task
+
+
+def need_solution(trial: Trial) -> Any:
+    """The solution of the model's differential equation.
+
+    Raises:
+        ProbeError: if it solves none.
+    """
+    try:
+        return solution_of(trial.output.aux)
+    except ValueError as error:
+        raise ProbeError(str(error)) from error
 
 
 class SolverCost(Probe):
@@ -29,6 +43,10 @@ class SolverCost(Probe):
         super().__init__()
         self.rows: list[tuple[float, float, float]] = []
         self.register_buffer("seen", torch.zeros(2, dtype=torch.int64))
+
+    def attach(self, task: Task, trial: Trial) -> None:
+        """See ``Probe``."""
+        need_solution(trial)
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
         """Look at one solve."""

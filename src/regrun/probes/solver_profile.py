@@ -9,7 +9,8 @@ from torch import Tensor
 from regrun.data.base import Batch
 from regrun.models.dynamics import solution_of
 from regrun.models.output import Output
-from regrun.probes.base import Probe
+from regrun.probes.base import Probe, ProbeError, Trial
+from regrun.probes.solver import need_solution
 from regrun.regularizers.base import Task
 
 
@@ -34,14 +35,17 @@ class SolverProfile(Probe):
         self.points = points
         self.profile: dict[str, float] = {}
 
+    def attach(self, task: Task, trial: Trial) -> None:
+        """See ``Probe``."""
+        if not need_solution(trial).segments:
+            raise ProbeError("it needs one step size for the whole batch: per_sample=false")
+
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
         """Look at the first solve."""
         if self.profile:
             return
         solution = solution_of(output.aux)
         segments = solution.segments
-        if not segments:
-            raise ValueError("solver_profile needs one step size for the whole batch: per_sample=false")
         ends = [*(segment.y for segment in segments[1:]), solution.last]
         start = segments[0].y
         begin, end = segments[0].t, segments[-1].t + segments[-1].h
