@@ -34,7 +34,7 @@ class CurvatureProbe(SampleProbe):
         eigenvalues: int = 3,
         iterations: int = 20,
         vectors: int = 8,
-        every: int = 1,
+        every: int = 5,
         split: str = "train",
     ) -> None:
         super().__init__(samples, every, split)
