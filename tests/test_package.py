@@ -173,7 +173,7 @@ def test_shell_completion_knows_the_groups(tmp_path: Path) -> None:
     environment = {**os.environ, "COMP_LINE": "regrun experiment=gro"}
     command = [sys.executable, "-m", "regrun.cli", "-sc", "query=bash"]
     result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
-    assert result.stdout.split() == ["experiment=grokking"], result.stderr
+    assert result.stdout.split() == ["experiment=grokalign", "experiment=grokking"], result.stderr
 
 
 def test_a_report_of_one_run(regrun: Command, tmp_path: Path) -> None:
