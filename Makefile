@@ -51,9 +51,10 @@ format: setup   ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup    ## time per step, on CIFAR-10 and of a neural ODE, against plain PyTorch and other solvers
+bench: setup    ## time per step, on CIFAR-10, of a neural ODE and of probes, against plain PyTorch and other solvers
 	$(BIN)/python scripts/bench_step.py
 	$(BIN)/python scripts/bench_solver.py
+	$(BIN)/python scripts/bench_probes.py --data $${REGRUN_DATA:-data}
 	$(BIN)/python scripts/bench_cifar.py --data $${REGRUN_DATA:-data}
 
 pins: setup     ## write constraints.txt anew from what is installed

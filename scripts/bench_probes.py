@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from regrun.app import compose_config, plain_config
 from regrun.catalogue import components
@@ -49,7 +49,9 @@ def main() -> None:
     options = parser.parse_args()
 
     names = [entry.name for entry in components() if entry.group == "probe" and entry.name != "none"]
-    table = Table("probe", "a measurement, ms", "in steps", "every", "share of the time")
+    table = Table(
+        Column("probe", no_wrap=True), "a measurement, ms", "in steps", "every", "share of the time"
+    )
     words = [*EXPERIMENT, f"model={options.model}"]
     for name in names:
         config = plain_config(compose_config([*words, f"probe={name}"]))
