@@ -81,12 +81,8 @@ def test_what_a_probe_remembers_survives_an_interruption(
         process.kill()
     record = only_record(tmp_path)
     assert Record(record).status is Status.INTERRUPTED
-    done = max(curve(record, "ntk_drift"))
     assert regrun(*words, "checkpoint_seconds=0").code == 0
-    for metric in ("ntk_drift", "weight_change"):
-        found, expected = (curve(r, metric)[done + 50] for r in (record, whole.parent))
-        assert found == pytest.approx(expected, rel=1e-3)
-        assert found > 1e-3  # what would be left if the beginning were forgotten
+    assert record.joinpath("metrics.csv").read_text() == whole.read_text()
 
 
 @pytest.mark.parametrize(

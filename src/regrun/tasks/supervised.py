@@ -337,7 +337,9 @@ class Supervised(pl.LightningModule):
         """Keep the random states until training starts: setting up draws random numbers too."""
         self._random_state = checkpoint.get("random_state")
         # Lightning converts to double precision only after loading, which would round what it loads.
-        if any(value.dtype == torch.float64 for value in checkpoint["state_dict"].values()):
+        # Of the model alone: a probe may remember something in float64 beside a model in float32.
+        state = checkpoint["state_dict"].items()
+        if any(value.dtype == torch.float64 for name, value in state if name.startswith("model.")):
             self.double()
 
     def on_train_start(self) -> None:
