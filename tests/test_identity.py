@@ -31,6 +31,7 @@ BASE = composed("experiment=grokking")
         "probe=none",
         "trainer.precision=64-true",
         "schedule=cosine",
+        "probe_errors=skip",
     ],
 )
 def test_whatever_affects_the_numbers_makes_another_run(override: str) -> None:

@@ -29,6 +29,7 @@ from regrun.measures import (
     inverse_participation_ratio,
     kernel_cosine,
     kernel_entropy,
+    log_slope,
     massive_count,
     measuring,
     redundancy_ratio,
@@ -140,10 +141,10 @@ def test_spectral_entropy_is_that_of_the_markov_matrix() -> None:
 def test_spectral_information_sees_labels_and_not_their_number() -> None:
     y = torch.arange(120) % 4
     noise = torch.randn(120, 6, generator=seeded()).double()
-    _, none = diffusion_information(noise, y, seeded(), 1.0)
+    *_, none = diffusion_information(noise, y, seeded(), 1.0)
     # Each class along one line, all together in four directions.
     lines = F.one_hot(y, 6) * (3 + noise[:, :1])
-    _, some = diffusion_information(lines, y, seeded(), 10.0)
+    *_, some = diffusion_information(lines, y, seeded(), 10.0)
     assert abs(float(none)) < 0.2
     assert float(some) > 0.9
 
@@ -357,3 +358,9 @@ def test_a_language_model_does_not_look_ahead() -> None:
         a, b = model(x), model(changed)
         torch.testing.assert_close(a[:, :4], b[:, :4])
         assert (a[:, 4:] - b[:, 4:]).abs().amin(-1).max() > 1e-4
+
+
+def test_a_power_law_has_its_exponent_as_slope() -> None:
+    x = [0.5, 1.0, 3.0, 20.0]
+    assert log_slope(x, [7 * v**-1.5 for v in x]) == pytest.approx(-1.5)
+    assert math.isnan(log_slope(x, [1.0, 2.0, 0.0, 3.0]))

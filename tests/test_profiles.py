@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from regrun.report.figures import collect
 from regrun.report.profiles import Profile, Profiles, evolution_figure, parse_part, profiles_figure, stack
 
 
@@ -51,3 +54,28 @@ def test_long_profiles_over_time_are_heat_maps() -> None:
     first, second = lines.axes[:2]
     assert first.get_xscale() == "symlog"
     np.testing.assert_allclose(second.lines[0].get_ydata(), values[:, -1, :3].mean(0))
+
+
+def test_curves_are_drawn_at_the_steps_that_all_seeds_have() -> None:
+    curves = {
+        0: {
+            "loss": (np.array([0.0, 5.0, 7.0]), np.array([3.0, 2.0, 1.0])),
+            "end": (np.array([7.0]), np.array([4.0])),
+        },
+        1: {
+            "loss": (np.array([0.0, 5.0, 9.0]), np.array([6.0, 5.0, 4.0])),
+            "end": (np.array([9.0]), np.array([8.0])),
+        },
+    }
+    reading = SimpleNamespace(
+        complete=lambda: [SimpleNamespace(arm="arm", seed=seed) for seed in curves],
+        curves=lambda arm, seed: curves[seed],
+    )
+    bands = collect(reading)  # type: ignore[arg-type]
+    steps, values = bands["loss"]["arm"]
+    assert steps.tolist() == [0, 5]
+    assert values.tolist() == [[3, 2], [6, 5]]
+    # What is measured at the end alone has no step in common; it still is one point for each seed.
+    steps, values = bands["end"]["arm"]
+    assert steps.tolist() == [9]
+    assert values.tolist() == [[4], [8]]

@@ -14,9 +14,9 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     """A run's identity: a hash of what was asked that affects its numbers, and of nothing else.
 
     That is the resolved procedure (dataset, model, optimizer, regularizers, probes, budget, ...), the
-    seed, and the precision. Names, paths, loggers and the machine are not part of it: what a run was
-    computed on stands in its record. Two configs that differ only in the order of keys are the same, except
-    for augmentations and regularizers, whose order is the order in which they act.
+    seed, the precision, and whether probes may be left out. Names, paths, loggers and the machine are not
+    part of it: what a run was computed on stands in its record. Two configs that differ only in the order of
+    keys are the same, except for augmentations and regularizers, whose order is the order in which they act.
 
     Args:
         config: the resolved config, as plain dictionaries and lists.
@@ -30,5 +30,7 @@ def fingerprint(config: Mapping[str, Any]) -> str:
         "seed": config["seed"],
         "precision": config["trainer"]["precision"],
     }
+    if config.get("probe_errors") == "skip":
+        asked["probe_errors"] = "skip"
     canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:IDENTITY_LENGTH]

@@ -11,6 +11,7 @@ from regrun.measures.landscape import Landscape
 from regrun.measures.looking import activations, measuring
 from regrun.measures.outliers import massive_count, sink_share, top_ratio
 from regrun.measures.redundancy import distinct_units, sparsity_coefficient
+from regrun.measures.slope import log_slope
 from regrun.measures.spectrum import (
     diffusion_information,
     diffusion_spectral_entropy,
@@ -40,6 +41,7 @@ __all__ = [
     "kernel_cosine",
     "kernel_entropy",
     "lanczos",
+    "log_slope",
     "massive_count",
     "measuring",
     "random_signs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -65,9 +65,17 @@ def activations(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 @torch.no_grad()
 def outputs_of(model: nn.Module, layers: dict[str, nn.Module], x: Tensor) -> dict[str, Tensor]:
     """What some modules of a model give for a batch, by name."""
+    with overheard(layers) as seen, measuring(model), torch.no_grad():
+        model(x)
+    return seen
+
+
+@contextmanager
+def overheard(layers: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """What some modules give while a model that has them is evaluated, by name; detached."""
     seen: dict[str, Tensor] = {}
 
-    def keep(name: str) -> object:
+    def keep(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
             seen[name] = output.detach()
 
@@ -75,8 +83,5 @@ def outputs_of(model: nn.Module, layers: dict[str, nn.Module], x: Tensor) -> dic
 
     with ExitStack() as stack:
         for name, module in layers.items():
-            stack.callback(module.register_forward_hook(keep(name)).remove)  # type: ignore[arg-type]
-        stack.enter_context(measuring(model))
-        with torch.no_grad():
-            model(x)
-    return seen
+            stack.callback(module.register_forward_hook(keep(name)).remove)
+        yield seen

@@ -47,7 +47,7 @@ def diffusion_spectral_entropy(z: Tensor, sigma: float = 10.0, time: int = 1) ->
 
 def diffusion_information(
     z: Tensor, y: Tensor, generator: torch.Generator, sigma: float = 10.0, time: int = 1
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Mutual information of points and labels by diffusion spectral entropy, in bits.
 
     The entropy of all points less the mean over classes of the entropy within one. Entropy grows with the
@@ -62,9 +62,9 @@ def diffusion_information(
         time: see ``diffusion_spectral_entropy``.
 
     Returns:
-        The plain form, and the one matched in size.
+        The entropy of all points, the plain form, and the one matched in size.
     """
-    plain = diffusion_spectral_entropy(z, sigma, time)
+    entropy = plain = diffusion_spectral_entropy(z, sigma, time)
     matched = torch.zeros_like(plain)
     for label in y.unique():
         mine = z[y == label]
@@ -73,4 +73,4 @@ def diffusion_information(
         within = diffusion_spectral_entropy(mine, sigma, time)
         plain = plain - share * within
         matched = matched + share * (diffusion_spectral_entropy(z[chosen], sigma, time) - within)
-    return plain, matched
+    return entropy, plain, matched

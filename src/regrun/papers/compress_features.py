@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from regrun.models.head import linear_head
+from regrun.procedures.after_training import trained
 from regrun.procedures.base import Context, Description, StoppedError
 from regrun.procedures.evaluation import Features, accuracy, features_of
 from regrun.procedures.training import SupervisedTraining
@@ -47,9 +48,7 @@ class FeatureCompression:
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, or find the trained network; then choose, and measure what was chosen."""
-        stage = context.stage("training", self.training)
-        splits = self.training.dataset.load(context.data_dir, context.seed)
-        task = self.training.restore(stage.checkpoint, splits)
+        stage, splits, task = trained(self.training, context)
         assert splits.validation is not None
         context.begin(
             Description(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from regrun.measures.slope import log_slope
 from regrun.procedures.base import Context, Description, StoppedError
 
 
@@ -134,11 +133,3 @@ def flow(slope: object, start: Tensor, time: float, steps: int) -> Tensor:
         d = field(w + h * c)
         w = w + h / 6 * (a + 2 * b + 2 * c + d)
     return w
-
-
-def log_slope(x: tuple[float, ...], y: list[float]) -> float:
-    """The slope of the least-squares line through points on logarithmic axes."""
-    a, b = ([math.log(v) for v in values] for values in (x, y))
-    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
-    above = sum((p - mean_a) * (q - mean_b) for p, q in zip(a, b, strict=True))
-    return above / sum((p - mean_a) ** 2 for p in a)

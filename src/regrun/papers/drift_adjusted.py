@@ -13,6 +13,7 @@ from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
 from regrun.models.output import as_output
 from regrun.procedures.base import Context, Description, StoppedError
+from regrun.procedures.evaluation import accuracy
 from regrun.procedures.generators import seed_generators
 
 DIVERGED = 1e9
@@ -80,17 +81,17 @@ class FullBatchDescent:
             if context.stop.requested:
                 raise StoppedError
             with measuring(model):
-                landscape = Landscape(model, loss, batch)
-                now = float(landscape.value().detach())
+                landscape = Landscape(model, loss, batch, curved=self.power is not None)
+                now = float(landscape.value())
                 if not math.isfinite(now):
                     now = DIVERGED
                 increase, before = max(increase, now - before), now
                 if step % self.eval_every == 0 or step == self.steps or now == DIVERGED:
                     with torch.no_grad():
-                        right = as_output(model(x_test)).logits.argmax(1) == splits.test.y
+                        logits = as_output(model(x_test)).logits
                     row = {
                         "train_loss": now,
-                        "test_accuracy": float(right.double().mean()),
+                        "test_accuracy": accuracy(logits, splits.test.y),
                         "step_size": rate,
                         "largest_increase": increase,
                     }

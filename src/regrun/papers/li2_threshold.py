@@ -12,6 +12,7 @@ from regrun.data.base import Tokens
 from regrun.models.output import as_output
 from regrun.models.quadratic import Quadratic
 from regrun.procedures.base import Context, Description, StoppedError
+from regrun.procedures.evaluation import accuracy
 
 
 class SampleThreshold:
@@ -92,8 +93,7 @@ class SampleThreshold:
             if step % 100 == 0:
                 context.show(done + step, float(loss))
         with torch.no_grad():
-            predicted = as_output(model(pairs[n:])).logits.argmax(1)
-        return float((predicted == y[n:]).double().mean())
+            return accuracy(as_output(model(pairs[n:])).logits, y[n:])
 
 
 def crossing(x: Sequence[float], y: Sequence[float], level: float) -> float:

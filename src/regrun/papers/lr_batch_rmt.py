@@ -12,6 +12,7 @@ from regrun.data.base import Batch, Splits
 from regrun.measures.lanczos import top_eigenvalues
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
+from regrun.measures.slope import log_slope
 from regrun.models.output import as_output
 from regrun.procedures.after_training import AfterTraining
 from regrun.procedures.base import Context, Stage, StoppedError
@@ -100,16 +101,17 @@ class BatchSharpness(AfterTraining):
             found = [self.sharpness(task, drawn(size), generator) for _ in range(self.repeats)]
             means[size] = sum(found) / len(found)
         parameters = sum(p.numel() for p in task.model.parameters())
+        small = [size for size in self.batches if size <= 128]
         row = {f"batch_sharpness/batch={size}": value for size, value in means.items()}
         row |= {
             "full_sharpness": full,
-            "excess_slope": log_slope({b: v - full for b, v in means.items() if b <= 128}),
+            "excess_slope": log_slope(small, [means[b] - full for b in small]),
             "prediction_error": prediction_error(means, full, parameters / len(train), len(train)),
         }
         for name, optimizer in (("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)):
             steps = {b: self.largest_step(task, everything, b, optimizer, context) for b in self.step_batches}
             row |= {f"{name}_step/batch={b}": rate for b, rate in steps.items()}
-            row[f"{name}_slope"] = log_slope(steps)
+            row[f"{name}_slope"] = log_slope(list(steps), list(steps.values()))
         return row
 
     def sharpness(self, task: Supervised, batch: Batch, generator: torch.Generator) -> float:
@@ -189,12 +191,3 @@ def prediction_error(means: dict[int, float], full: float, ratio: float, samples
         return full + edge**2 / full if full > edge else 2 * edge
 
     return max(abs(predicted(size) / means[size] - 1) for size in PREDICTED)
-
-
-def log_slope(points: dict[int, float]) -> float:
-    """The slope of the least-squares line on logarithmic axes; ``nan`` if a value is not positive."""
-    if min(points.values()) <= 0:
-        return math.nan
-    a = torch.tensor([list(points), list(points.values())], dtype=torch.float64).log()
-    a = a - a.mean(1, keepdim=True)
-    return float((a[0] * a[1]).sum() / a[0].square().sum())

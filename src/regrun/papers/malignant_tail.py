@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from regrun.models.head import linear_head
+from regrun.procedures.after_training import trained
 from regrun.procedures.base import Context, Description, StoppedError
 from regrun.procedures.evaluation import Features, accuracy, features_of
 from regrun.procedures.training import SupervisedTraining
@@ -45,9 +46,7 @@ class SpectralTruncation:
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, or find the trained network; then truncate."""
-        stage = context.stage("training", self.training)
-        splits = self.training.dataset.load(context.data_dir, context.seed)
-        task = self.training.restore(stage.checkpoint, splits)
+        stage, splits, task = trained(self.training, context)
         context.begin(
             Description(
                 steps=self.directions[-1],

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from regrun.measures.collapse import scatter
+from regrun.measures.slope import log_slope
 from regrun.procedures.base import Context, Description, StoppedError
 
 
@@ -103,9 +104,7 @@ class UnconstrainedFeatures:
             away = start(noise)
             collapsed = self.class_means(away)[:, self.labels]
             distances.append(float((self.minimizer(away, 1.0) - self.minimizer(collapsed, 1.0)).norm()))
-        rise_of = torch.tensor([self.SLOPE_NOISE, distances], dtype=torch.float64).log()
-        a, b = rise_of - rise_of.mean(1, keepdim=True)
-        row["deviation_slope"] = float((a * b).sum() / a.square().sum())
+        row["deviation_slope"] = log_slope(self.SLOPE_NOISE, distances)
         context.log(self.path_steps, row)
         return row
 

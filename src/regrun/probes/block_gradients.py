@@ -40,7 +40,8 @@ class BlockGradients(SampleProbe):
             for start in range(blocks):
                 part = slice(start, None, blocks)
                 block = batch._replace(x=batch.x[part], y=batch.y[part], index=batch.index[part])
-                rows.append(Landscape(task.model, task.criterion.loss, block).gradient().double())
+                landscape = Landscape(task.model, task.criterion.loss, block, curved=False)
+                rows.append(landscape.gradient().double())
         gradients = torch.stack(rows)
         return {
             "block_gradient": gradients.square().sum(1).mean(),

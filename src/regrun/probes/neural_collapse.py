@@ -14,7 +14,7 @@ from regrun.measures.collapse import (
     self_duality,
     simplex_distance,
 )
-from regrun.measures.looking import activations
+from regrun.measures.looking import activation_layers, overheard
 from regrun.models.head import linear_head
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe, need_classes, need_features
@@ -29,7 +29,7 @@ class NeuralCollapse(SampleProbe):
     are, ``nc2`` both in one; ``nc3`` how far the head's rows are from the class means; ``nc4`` how often the
     nearest class mean is another class than the predicted. All are 0 at collapse. ``class_cosine`` is the
     largest cosine between two class means, ``class_cosine_spread`` the deviation over all pairs.
-    ``nc1_layer/layer=k`` is ``nc1`` of every activation function. Costs two passes without gradients over
+    ``nc1_layer/layer=k`` is ``nc1`` of every activation function. Costs a pass without gradients over
     ``samples`` samples. Papyan et al., arXiv 2008.08186.
 
     Args:
@@ -67,7 +67,8 @@ class NeuralCollapse(SampleProbe):
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
-        seen = self.look(task)
+        with overheard(activation_layers(task.model)) as layers:
+            seen = self.look(task)
         features = seen.output.features
         assert features is not None
         found = scatter(features, seen.clean, task.classes)
@@ -81,15 +82,10 @@ class NeuralCollapse(SampleProbe):
             "nc2_norms": equal_norms(found.means),
             "nc2_angles": equal_angles(found.means),
             "nc3": self_duality(found.means, linear_head(task.model).weight.detach()[present]),
-            "nc4": nearest_mean_disagreement(features, present_only(seen.output.logits, present), found),
+            "nc4": nearest_mean_disagreement(features, seen.output.logits[:, present], found),
             "class_cosine": angles.amax(),
             "class_cosine_spread": angles.std(correction=0),
         }
-        for k, t in enumerate(activations(task.model, seen.batch.x).values(), 1):
+        for k, t in enumerate(layers.values(), 1):
             row[f"nc1_layer/layer={k}"] = scatter(t.flatten(1), seen.clean, task.classes).trace_ratio
         return row
-
-
-def present_only(logits: Tensor, classes: Tensor) -> Tensor:
-    """The logits of some classes, in their order."""
-    return logits[:, classes]

@@ -130,6 +130,6 @@ def need_real_inputs(task: Task) -> None:
         raise ProbeError("the inputs are symbols, with respect to which nothing has a derivative")
 
 
-def gigabytes(numbers: float, bytes_each: int = 4) -> str:
-    """A size in words."""
-    return f"{math.ceil(numbers * bytes_each / 1e8) / 10:g} GB"
+def gigabytes(numbers: float) -> str:
+    """The size of so many float32 numbers, in words."""
+    return f"{math.ceil(numbers * 4 / 1e8) / 10:g} GB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.measures.spectrum import diffusion_information, diffusion_spectral_entropy
+from regrun.measures.spectrum import diffusion_information
 from regrun.probes.base import Trial
 from regrun.probes.samples import SampleProbe, need_classes, need_features
 from regrun.regularizers.base import Task
@@ -55,9 +55,11 @@ class SpectralEntropy(SampleProbe):
         features = seen.output.features
         assert features is not None
         generator = torch.Generator().manual_seed(0)
-        plain, matched = diffusion_information(features, seen.clean, generator, self.sigma, self.time)
+        entropy, plain, matched = diffusion_information(
+            features, seen.clean, generator, self.sigma, self.time
+        )
         return {
-            "spectral_entropy": diffusion_spectral_entropy(features, self.sigma, self.time),
+            "spectral_entropy": entropy,
             "spectral_information": plain,
             "matched_spectral_information": matched,
         }

@@ -35,9 +35,7 @@ class AfterTraining(ABC):
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, and measure."""
-        stage = context.stage("training", self.training)
-        splits = self.training.dataset.load(context.data_dir, context.seed)
-        task = self.training.restore(stage.checkpoint, splits)
+        stage, splits, task = trained(self.training, context)
         context.begin(
             Description(
                 steps=self.training.steps,
@@ -61,3 +59,14 @@ class AfterTraining(ABC):
             stage: the training, with its curves.
             context: of the run.
         """
+
+
+def trained(training: SupervisedTraining, context: Context) -> tuple[Stage, Splits, Supervised]:
+    """Train, or find the trained network.
+
+    Returns:
+        The training, with its curves; the samples; and the task as training left it.
+    """
+    stage = context.stage("training", training)
+    splits = training.dataset.load(context.data_dir, context.seed)
+    return stage, splits, training.restore(stage.checkpoint, splits)
