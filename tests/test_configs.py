@@ -35,12 +35,16 @@ def test_a_component_says_what_it_is_and_spells_out_its_parameters(entry: object
     for key, node in find_nodes(config):
         if "_target_" not in node:
             continue
+        parts = {part.partition("@")[2] for part in node.get("defaults", ()) if "@" in part}
         parameters = {
             name
             for name, parameter in inspect.signature(locate(key, node["_target_"])).parameters.items()
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         }
-        assert parameters - GIVEN - TORCHS == {n for n in node if not n.startswith("_")} - GIVEN
+        assert (
+            parameters - GIVEN - TORCHS
+            == {n for n in {*node, *parts} - {"defaults"} if not n.startswith("_")} - GIVEN
+        )
 
 
 @pytest.mark.parametrize(("entry", "scale"), product(PAPERS, SCALES), ids=str)

@@ -161,3 +161,7 @@ def test_batches_of_an_evaluation_cover_the_split_in_order() -> None:
     assert len(batches) == 3
     assert torch.cat([b.index for b in batches]).tolist() == list(range(10))
     assert torch.cat([b.y for b in batches]).tolist() == [10 * k for k in range(10)]
+    few = BatchList(samples(10), 4, most=5)
+    assert len(few) == 2
+    assert torch.cat([b.y for b in few]).tolist() == [0, 20, 40, 60, 80]  # evenly spread, not the first
+    assert torch.cat([b.index for b in BatchList(samples(10), 4, most=99)]).tolist() == list(range(10))

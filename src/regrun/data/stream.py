@@ -73,18 +73,22 @@ class BatchList:
         batch_size: samples per batch over all ranks together.
         rank: this process, out of ``world_size``.
         world_size: how many processes evaluate together.
+        most: only so many samples, spread evenly, because a split may lie in the order of its labels.
     """
 
-    def __init__(self, samples: Samples, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, samples: Samples, batch_size: int, rank: int = 0, world_size: int = 1, most: int | None = None
+    ) -> None:
         self.samples = samples
         self.batch_size = batch_size
-        self.index = torch.arange(len(samples), device=samples.x.device)
+        n = min(most or len(samples), len(samples))
+        self.index = torch.arange(n, device=samples.x.device) * len(samples) // n
         self.shard = slice(rank, None, world_size)
 
     def __len__(self) -> int:
-        return -(-len(self.samples) // self.batch_size)
+        return -(-len(self.index) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self.samples), self.batch_size):
+        for start in range(0, len(self.index), self.batch_size):
             index = self.index[start : start + self.batch_size][self.shard]
             yield Batch(self.samples.x[index], self.samples.y[index], index)

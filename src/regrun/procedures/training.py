@@ -40,6 +40,8 @@ class SupervisedTraining:
         steps: optimization steps.
         eval_every: steps between evaluations; there is one before the first step and one after the last.
         batch_size: samples per step over all devices, ``None`` for the full batch.
+        eval_train_samples: how many samples of the train split an evaluation looks at, spread evenly;
+            ``None`` for all. The other splits are evaluated whole.
     """
 
     def __init__(
@@ -54,11 +56,16 @@ class SupervisedTraining:
         steps: int,
         eval_every: int,
         batch_size: int | None = None,
+        eval_train_samples: int | None = None,
     ) -> None:
         if steps < 1 or eval_every < 1:
             raise ValueError(f"steps and eval_every must be at least 1, got {steps} and {eval_every}")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, or null for the full batch, got {batch_size}")
+        if eval_train_samples is not None and eval_train_samples < 1:
+            raise ValueError(
+                f"eval_train_samples must be at least 1, or null for all, got {eval_train_samples}"
+            )
         self.dataset = dataset
         self.model = model
         self.optimizer = optimizer
@@ -69,6 +76,7 @@ class SupervisedTraining:
         self.steps = steps
         self.eval_every = eval_every
         self.batch_size = batch_size
+        self.eval_train_samples = eval_train_samples
 
     @property
     def metrics(self) -> list[str]:
@@ -96,6 +104,7 @@ class SupervisedTraining:
             self.regularizers,
             self.probes,
             self.eval_every,
+            self.eval_train_samples,
             self.batch_size,
             seed,
             report,

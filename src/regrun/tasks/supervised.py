@@ -47,6 +47,7 @@ class Supervised(pl.LightningModule):
         regularizers: by name, in order.
         probes: by name.
         eval_every: steps between evaluations.
+        eval_train_samples: how many of the train split an evaluation looks at, ``None`` for all.
         batch_size: samples per step, ``None`` for the full batch.
         seed: of the shuffling.
         report: called at each evaluation with the step and the metrics.
@@ -68,6 +69,7 @@ class Supervised(pl.LightningModule):
         regularizers: Mapping[str, Regularizer],
         probes: Mapping[str, Probe],
         eval_every: int,
+        eval_train_samples: int | None,
         batch_size: int | None,
         seed: int,
         report: Callable[[int, dict[str, float]], None],
@@ -88,6 +90,7 @@ class Supervised(pl.LightningModule):
         self.make_optimizer = make_optimizer
         self.schedule = schedule
         self.eval_every = eval_every
+        self.eval_train_samples = eval_train_samples
         self.batch_size = batch_size
         self.seed = seed
         self.report = report
@@ -153,10 +156,16 @@ class Supervised(pl.LightningModule):
 
     def val_dataloader(self) -> list[BatchList]:
         """Every split once, train first."""
-        trainer = self.trainer
+        rank, ranks = self.trainer.global_rank, self.trainer.world_size
         return [
-            BatchList(split, self.evaluation_batch, trainer.global_rank, trainer.world_size)
-            for split in self.splits_on_device().named.values()
+            BatchList(
+                split,
+                self.evaluation_batch,
+                rank,
+                ranks,
+                most=self.eval_train_samples if name == "train" else None,
+            )
+            for name, split in self.splits_on_device().named.items()
         ]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
