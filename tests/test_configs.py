@@ -83,5 +83,15 @@ def test_a_component_picked_anew_comes_with_its_own_defaults() -> None:
     assert config["model"]["hidden"] == [128, 128]  # the experiment's own choice keeps its tuning
 
 
+def test_a_component_made_of_others_of_its_group_is_picked_anew_with_them() -> None:
+    config = plain_config(
+        compose_config(["experiment=nde_latent", "procedure=hash_codes", "procedure.clusters=3", "steps=7"])
+    )
+    assert set(config["procedure"]) == {"_target_", "training", "neighbours", "clusters"}
+    assert config["procedure"]["clusters"] == 3
+    assert set(config["procedure"]["training"]) == set(read_yaml(find("procedure=supervised").file))
+    assert config["procedure"]["training"]["steps"] == 7
+
+
 def test_dotted_keys_reach_every_leaf() -> None:
     assert list(dotted_keys({"a": {"b": 1}, "c": [1]})) == ["a", "a.b", "c"]

@@ -38,8 +38,8 @@ def recombined(cfg: DictConfig) -> DictConfig:
             chosen = cfg.hydra.runtime.choices.get(group)
             if chosen is None or chosen == intended.get(group):
                 continue
-            file = find_config(cfg, f"{group}/{chosen}")
-            if file is None or "defaults" in (fresh := read_yaml(file)):
+            fresh = component(cfg, group, chosen)
+            if fresh is None:
                 continue
             result[group] = fresh
             for key in overridden_keys(cfg, group):
@@ -51,6 +51,26 @@ def recombined(cfg: DictConfig) -> DictConfig:
                     raise UserError(f"{group}.{name} is set, but {name} is not chosen: {group}=[...,{name}]")
                 del nodes[name]
     return result
+
+
+def component(cfg: DictConfig, group: str, name: str) -> dict[str, Any] | None:
+    """A component as its file has it, with the parts that it takes from others of its group.
+
+    ``None`` if there is no such file, or if it is composed in some other way.
+    """
+    file = find_config(cfg, f"{group}/{name}")
+    if file is None:
+        return None
+    fresh = read_yaml(file)
+    for part in fresh.pop("defaults", []):
+        if part == "_self_":
+            continue
+        other, at, key = str(part).partition("@")
+        whole = component(cfg, group, other) if at else None
+        if whole is None:
+            return None
+        fresh[key] = whole | fresh.get(key, {})
+    return fresh
 
 
 def intended_choices(cfg: DictConfig) -> dict[str, str]:
