@@ -13,14 +13,13 @@ from torch import nn
 from regrun.data import Features
 from regrun.models import MLP
 from regrun.papers.degeneracy import rank_of
-from regrun.papers.discretisation_drift import flow, log_slope
+from regrun.papers.discretisation_drift import flow
 from regrun.papers.inductive_bias import QuadraticForm, fitted_log_below, posterior_error, sankaran
 from regrun.papers.interaction_basis import local_interaction_basis, principal_basis
 from regrun.papers.iterative_feature_merging import TwoLayers, merges, two_layers
 from regrun.papers.li2_gradient import lazy_gradient
 from regrun.papers.li2_threshold import crossing
 from regrun.papers.local_interaction_basis import Affine, all_bases, edge_share
-from regrun.papers.lr_batch_rmt import log_slope as batch_slope
 from regrun.papers.lr_batch_rmt import prediction_error
 from regrun.papers.massive_activations import fit_curve, logarithm, modulated_logarithm
 from regrun.papers.perturbation_neural_collapse import UnconstrainedFeatures
@@ -209,8 +208,6 @@ def test_a_flow_is_solved_to_fourth_order() -> None:
     exact = start * math.exp(-1.0)
     errors = [float((flow(lambda w: w, start, 1.0, n) - exact).norm()) for n in (5, 10)]
     assert 12 < errors[0] / errors[1] < 20
-    assert log_slope((1.0, 2.0, 4.0), [3.0, 12.0, 48.0]) == pytest.approx(2)
-    assert batch_slope({1: 8.0, 2: 4.0, 4: 2.0}) == pytest.approx(-1)
 
 
 def test_the_spiked_matrix_predicts_itself() -> None:
