@@ -93,5 +93,13 @@ def test_a_component_made_of_others_of_its_group_is_picked_anew_with_them() -> N
     assert config["procedure"]["training"]["steps"] == 7
 
 
+def test_the_baseline_of_solver_times_is_without_regularizers_whatever_is_chosen() -> None:
+    procedure = plain_config(compose_config(["experiment=nde", "regularizer=[steer,rnode]"]))["procedure"]
+    assert set(procedure["training"]["regularizers"]) == {"steer", "rnode"}
+    assert procedure["baseline"]["regularizers"] == {}
+    same = set(procedure["training"]) - {"regularizers"}
+    assert {k: procedure["training"][k] for k in same} == {k: procedure["baseline"][k] for k in same}
+
+
 def test_dotted_keys_reach_every_leaf() -> None:
     assert list(dotted_keys({"a": {"b": 1}, "c": [1]})) == ["a", "a.b", "c"]

@@ -59,6 +59,24 @@ def test_any_parts_go_together(regrun: Command, tmp_path: Path, overrides: list[
     assert record.history()[-1][0] == record.manifest()["steps"]  # evaluated after the very last step
 
 
+def test_an_evaluation_may_look_at_part_of_the_train_split(regrun: Command, tmp_path: Path) -> None:
+    words = (*SMOKE, "probe=none", "batch_size=8", "steps=5", "eval_every=1")
+    assert regrun(*words).code == 0
+    assert regrun(*words, "eval_train_samples=1").code == 0
+    whole, part = sorted(
+        (dict(Record(record).history()) for record in records(tmp_path)),
+        key=lambda history: all(row["train_accuracy"] in (0, 1) for row in history.values()),
+    )
+    for step, row in whole.items():
+        assert part[step]["train_accuracy"] in (0, 1)  # of one sample
+        assert part[step]["test_loss"] == row["test_loss"]
+        assert part[step]["train_loss"] != row["train_loss"]
+        assert part[step].get("loss") == row.get("loss")  # training is the same
+    refused = regrun(*words, "eval_train_samples=0")
+    assert refused.code == 2
+    assert "eval_train_samples must be at least 1" in refused.err
+
+
 def test_a_complete_run_says_so_and_force_repeats_it(regrun: Command, tmp_path: Path) -> None:
     assert regrun(*SMOKE).code == 0
     record = only_record(tmp_path)
