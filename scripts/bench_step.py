@@ -31,18 +31,18 @@ from rich.table import Table
 from torch import Tensor
 
 from regrun.data import ModularArithmetic
+from regrun.losses import StableMaxCrossEntropy
 from regrun.models import MLP
 from regrun.optimizers import constant
 from regrun.probes import GradientAlignment, LogitScale, SoftmaxCollapse, WeightNorms
 from regrun.procedures import Description, StopRequest
 from regrun.procedures.training import SupervisedTraining, seed_generators
-from regrun.regularizers import StableMax
-from regrun.regularizers.stablemax import stablemax_cross_entropy
 
 ADAMW = partial(torch.optim.AdamW, lr=0.01, betas=(0.9, 0.99), eps=1e-25, weight_decay=0.0, fused=True)
+stablemax = StableMaxCrossEntropy()
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "softmax": F.cross_entropy,
-    "stablemax": stablemax_cross_entropy,
+    "stablemax": lambda z, y: stablemax(z, y).mean(),
 }
 WARM_UP = 10
 
@@ -115,7 +115,7 @@ def regrun_steps(
         optimizer=ADAMW,
         schedule=constant,
         augmentations={},
-        regularizers={"stablemax": StableMax()} if loss_name == "stablemax" else {},
+        regularizers={"stablemax": StableMaxCrossEntropy()} if loss_name == "stablemax" else {},
         probes={type(probe).__name__: probe for probe in probes},
         steps=steps,
         eval_every=eval_every,

@@ -45,7 +45,6 @@ from regrun.regularizers import (
     ClipGradient,
     DeferredReweighting,
     JacobianNorm,
-    SquaredError,
     Step,
 )
 from regrun.regularizers.class_centres import smallest_angle
@@ -135,13 +134,6 @@ def test_clipping_keeps_the_direction() -> None:
     torch.testing.assert_close(model.weight.grad, torch.tensor([[0.6, 0.0], [0.0, 0.8]]))
     ClipGradient(norm=5.0).edit_gradients(SimpleNamespace(model=model))  # type: ignore[arg-type]
     torch.testing.assert_close(model.weight.grad, torch.tensor([[0.6, 0.0], [0.0, 0.8]]))
-
-
-def test_squared_error_is_that_of_one_hot_labels() -> None:
-    z, y = torch.randn(5, 3), torch.randint(3, (5,))
-    step = SimpleNamespace(output=Output(z), batch=Batch(z, y, y))
-    expected = (z - torch.eye(3)[y]).square().mean()
-    torch.testing.assert_close(SquaredError().loss(step), expected)  # type: ignore[arg-type]
 
 
 def centres_of(task_width: int = 4) -> tuple[ClassCentres, SimpleNamespace]:

@@ -16,19 +16,14 @@ from regrun.data import Batch, Features
 from regrun.models import MLP, Output
 from regrun.models.output import as_output
 from regrun.regularizers import (
-    Bootstrap,
     CoTeaching,
     CutMix,
     EarlyLearning,
     FeatureDropout,
-    ForwardCorrection,
-    GeneralizedCrossEntropy,
     LabelSmoothing,
     Mixup,
     NestedDropout,
     Regularizer,
-    SoftmaxCrossEntropy,
-    StableMax,
     Step,
     WeightAveraging,
 )
@@ -116,7 +111,7 @@ def test_elr_of_a_mixed_batch_mixes_the_targets_and_follows_the_unmixed_samples(
     torch.testing.assert_close(value, expected, atol=1e-3, rtol=1e-3)
 
 
-# ---------------------------------------------------------------- the losses
+# ----------------------------------------------------------------- smoothing
 
 
 def test_label_smoothing_is_torchs() -> None:
@@ -125,51 +120,6 @@ def test_label_smoothing_is_torchs() -> None:
     batch = smoothing.transform(Batch(torch.zeros(N, 2), Y, torch.arange(N)))
     z = logits().float()
     torch.testing.assert_close(F.cross_entropy(z, batch.y), F.cross_entropy(z, Y, label_smoothing=0.1))
-
-
-def test_gce_lies_between_cross_entropy_and_absolute_error() -> None:
-    z = logits().float()
-    p = z.softmax(1).gather(1, Y[:, None])
-    step = make_step(z, Y)
-    torch.testing.assert_close(GeneralizedCrossEntropy(1.0).loss(step), (1 - p).mean())
-    torch.testing.assert_close(
-        GeneralizedCrossEntropy(1e-4).loss(step), F.cross_entropy(z, Y), atol=1e-3, rtol=0
-    )
-    torch.testing.assert_close(GeneralizedCrossEntropy(0.7).loss(step), ((1 - p**0.7) / 0.7).mean())
-
-
-def test_bootstrap_mixes_the_label_with_the_prediction() -> None:
-    z = logits().float()
-    step = make_step(z, Y)
-    for hard in (True, False):
-        torch.testing.assert_close(Bootstrap(1.0, hard).loss(step), F.cross_entropy(z, Y))
-    mixed = 0.8 * F.cross_entropy(z, Y) + 0.2 * F.cross_entropy(z, z.argmax(1))
-    torch.testing.assert_close(Bootstrap(0.8, hard=True).loss(step), mixed)
-    entropy = torch.distributions.Categorical(logits=z).entropy().mean()
-    torch.testing.assert_close(
-        Bootstrap(0.95, hard=False).loss(step), 0.95 * F.cross_entropy(z, Y) + 0.05 * entropy
-    )
-
-
-def test_forward_correction_is_cross_entropy_of_the_noisy_distribution() -> None:
-    z = logits().float()
-    transition = torch.full((CLASSES, CLASSES), 0.4 / (CLASSES - 1)).fill_diagonal_(0.6)
-    seen = z.softmax(1) @ transition
-    torch.testing.assert_close(ForwardCorrection(0.4).loss(make_step(z, Y)), F.nll_loss(seen.log(), Y))
-    torch.testing.assert_close(ForwardCorrection(0).loss(make_step(z, Y)), F.cross_entropy(z, Y))
-
-
-@pytest.mark.parametrize(
-    "kind", [GeneralizedCrossEntropy, Bootstrap, ForwardCorrection, SoftmaxCrossEntropy, StableMax]
-)
-def test_losses_read_mixed_labels_too(kind: type[Regularizer]) -> None:
-    z = logits().float()
-    one_hot, other = F.one_hot(Y, CLASSES).float(), F.one_hot((Y + 1) % CLASSES, CLASSES).float()
-    whole = kind().loss(make_step(z, one_hot))
-    torch.testing.assert_close(whole, kind().loss(make_step(z, Y)))
-    if kind not in (Bootstrap, ForwardCorrection):  # which are linear in the label only in part
-        mixed = kind().loss(make_step(z, 0.3 * one_hot + 0.7 * other))
-        torch.testing.assert_close(mixed, 0.3 * whole + 0.7 * kind().loss(make_step(z, other)))
 
 
 # --------------------------------------------------------------------- mixing
@@ -303,9 +253,6 @@ def test_a_model_without_a_linear_head_is_refused() -> None:
         lambda: EarlyLearning(floor=0.5),
         lambda: LabelSmoothing(1.0),
         lambda: Mixup(0),
-        lambda: GeneralizedCrossEntropy(0),
-        lambda: Bootstrap(1.1),
-        lambda: ForwardCorrection(1.0),
         lambda: CoTeaching(1.0),
         lambda: WeightAveraging(1.0),
         lambda: FeatureDropout(1.0),

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent
 NUMERICAL = (
     "augmentations",
     "data",
+    "losses",
     "measures",
     "models",
     "optimizers",

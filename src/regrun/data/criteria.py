@@ -30,6 +30,9 @@ class Criterion(ABC):
     def loss(self, output: Output, batch: Batch) -> Tensor:
         """The scalar that training minimizes unless a regularizer replaces it."""
 
+    def check(self, y: Tensor, classes: int) -> None:  # noqa: B027  # nothing can be wrong with real numbers
+        """Raise ``ValueError`` if a split's targets cannot be: a class that does not exist."""
+
     @abstractmethod
     def score(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Of each sample, ``(batch,)``, in float64; an evaluation reports the means over a split."""
@@ -40,6 +43,10 @@ class Classification(Criterion):
 
     scores = ("loss", "accuracy")
     best = "accuracy"
+
+    def check(self, y: Tensor, classes: int) -> None:
+        """See ``Criterion``."""
+        check_classes(y, classes)
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
         """Cross-entropy in the precision of the logits."""
@@ -105,6 +112,10 @@ class NextToken(Criterion):
 
     scores = ("loss", "accuracy")
 
+    def check(self, y: Tensor, classes: int) -> None:
+        """See ``Criterion``."""
+        check_classes(y, classes)
+
     def loss(self, output: Output, batch: Batch) -> Tensor:
         """The mean over all positions."""
         return F.cross_entropy(output.logits.flatten(0, 1), batch.y.flatten())
@@ -116,3 +127,14 @@ class NextToken(Criterion):
             "loss": losses.mean(1),
             "accuracy": (output.logits.argmax(-1) == batch.y).double().mean(1),
         }
+
+
+def check_classes(y: Tensor, classes: int) -> None:
+    """Raise ``ValueError`` unless class indices lie below ``classes``."""
+    if y.numel() == 0:
+        return
+    low, high = (int(end) for end in y.aminmax())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"there is no class {low if low < 0 else high} among {classes} classes, which are numbered from 0"
+        )

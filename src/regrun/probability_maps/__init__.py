@@ -1,5 +1,23 @@
-"""Maps from scores onto the probability simplex: functions of logits alone, usable at any softmax's place."""
+"""Maps from scores to weights: functions of scores alone, for a network's output and for attention."""
 
-from regrun.probability_maps.stablemax import log_stablemax, stablemax
+from regrun.probability_maps.base import ProbabilityMap
+from regrun.probability_maps.softmax import Softmax
+from regrun.probability_maps.softpick import Softpick
+from regrun.probability_maps.sparse_softmax import SparseSoftmax
+from regrun.probability_maps.sparsemax import Sparsemax, sparsemax
+from regrun.probability_maps.spherical import SphericalSoftmax, TaylorSoftmax
+from regrun.probability_maps.stablemax import StableMax, log_stablemax, stablemax
 
-__all__ = ["log_stablemax", "stablemax"]
+__all__ = [
+    "ProbabilityMap",
+    "Softmax",
+    "Softpick",
+    "SparseSoftmax",
+    "Sparsemax",
+    "SphericalSoftmax",
+    "StableMax",
+    "TaylorSoftmax",
+    "log_stablemax",
+    "sparsemax",
+    "stablemax",
+]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.probability_maps.base import ProbabilityMap
+
 
 def stable_growth(x: Tensor) -> Tensor:
     r"""StableMax's stand-in for the exponential, elementwise.
@@ -37,3 +39,15 @@ def log_stablemax(x: Tensor, dim: int = -1) -> Tensor:
     """
     s = stable_growth(x)
     return s.log() - s.sum(dim, keepdim=True).log()
+
+
+class StableMax(ProbabilityMap):
+    """``stablemax`` as a map."""
+
+    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
+        """See the class."""
+        return stablemax(scores, dim)
+
+    def log(self, scores: Tensor, dim: int = -1) -> Tensor:
+        """See ``ProbabilityMap``."""
+        return log_stablemax(scores, dim)

@@ -7,10 +7,10 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from regrun.data.base import Batch
+from regrun.losses.cross_entropy import DTYPES
 from regrun.models.output import Output
 from regrun.probes.base import Probe
 from regrun.regularizers.base import Task
-from regrun.regularizers.softmax import DTYPES
 
 
 class SoftmaxCollapse(Probe):

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from regrun.data.base import Dataset, Splits
 from regrun.errors import one_line
+from regrun.losses.base import ClassificationLoss
 from regrun.probes.base import Probe
 from regrun.procedures.base import Context, Description
 from regrun.procedures.generators import seed_generators
@@ -35,7 +36,7 @@ class SupervisedTraining:
         optimizer: builds the optimizer from ``(name, parameter)`` pairs.
         schedule: builds the learning-rate factor from ``steps``, or gives ``None`` for a constant rate.
         augmentations: by name, in order; act on the stored inputs of whole training batches.
-        regularizers: by name, in the order in which they act.
+        regularizers: by name, in the order in which they act; a classification loss replaces the dataset's.
         probes: by name.
         steps: optimization steps.
         eval_every: steps between evaluations; there is one before the first step and one after the last.
@@ -51,7 +52,7 @@ class SupervisedTraining:
         optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer],
         schedule: Callable[..., Callable[[int], float] | None],
         augmentations: Mapping[str, nn.Module],
-        regularizers: Mapping[str, Regularizer],
+        regularizers: Mapping[str, Regularizer | ClassificationLoss],
         probes: Mapping[str, Probe],
         steps: int,
         eval_every: int,

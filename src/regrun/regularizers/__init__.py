@@ -13,13 +13,10 @@ from regrun.regularizers.l1 import L1
 from regrun.regularizers.label_smoothing import LabelSmoothing
 from regrun.regularizers.latent_kl import LatentKL
 from regrun.regularizers.local_error import LocalError
+from regrun.regularizers.loss import Loss
 from regrun.regularizers.mixup import CutMix, Mixup
-from regrun.regularizers.noisy_label_losses import Bootstrap, ForwardCorrection, GeneralizedCrossEntropy
 from regrun.regularizers.perp_grad import PerpGrad
-from regrun.regularizers.softmax import SoftmaxCrossEntropy
 from regrun.regularizers.solver_heuristics import SolverErrorPenalty, SolverStiffnessPenalty
-from regrun.regularizers.squared_error import SquaredError
-from regrun.regularizers.stablemax import StableMax
 from regrun.regularizers.steer import Steer
 from regrun.regularizers.trajectory_costs import RNODE, TayNODE
 from regrun.regularizers.weight_averaging import WeightAveraging
@@ -29,7 +26,6 @@ __all__ = [
     "L1",
     "RNODE",
     "BlockGradientNorm",
-    "Bootstrap",
     "ClassCentres",
     "ClipGradient",
     "CoTeaching",
@@ -37,21 +33,17 @@ __all__ = [
     "DeferredReweighting",
     "EarlyLearning",
     "FeatureDropout",
-    "ForwardCorrection",
-    "GeneralizedCrossEntropy",
     "JacobianNorm",
     "LabelSmoothing",
     "LatentKL",
     "LocalError",
+    "Loss",
     "Mixup",
     "NestedDropout",
     "PerpGrad",
     "Regularizer",
-    "SoftmaxCrossEntropy",
     "SolverErrorPenalty",
     "SolverStiffnessPenalty",
-    "SquaredError",
-    "StableMax",
     "Steer",
     "Step",
     "TayNODE",

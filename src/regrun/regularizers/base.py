@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from regrun.data.base import Batch, InputSpec, Splits
 from regrun.data.criteria import Criterion
 from regrun.models.output import Output
+from regrun.probability_maps.base import ProbabilityMap
 
 
 class Task(Protocol):
@@ -21,6 +22,8 @@ class Task(Protocol):
         inputs: what one input looks like.
         classes: the number of classes.
         criterion: what the targets mean.
+        probability_map: what turns logits into probabilities, under the loss that is minimized; ``None`` if
+            they have none.
         train_samples: size of the train split, for a memory of one entry per sample.
         optimizer: the optimizer, once training has begun.
     """
@@ -30,6 +33,10 @@ class Task(Protocol):
     classes: int
     criterion: Criterion
     train_samples: int
+
+    @property
+    def probability_map(self) -> ProbabilityMap | None:
+        """What turns logits into probabilities, under the loss that is minimized."""
 
     @property
     def optimizer(self) -> Optimizer:
@@ -63,7 +70,12 @@ class Regularizer(nn.Module):
 
     A regularizer is held by the task as a submodule: its buffers move with the device and travel in the
     checkpoint. Where several regularizers share a moment, they act in the order of the command line.
+
+    Attributes:
+        softens_labels: whether ``transform`` makes probabilities of class indices.
     """
+
+    softens_labels = False
 
     def attach(self, task: Task) -> None:
         """Once, before training: reparametrize weights, wrap layers, allocate a memory."""

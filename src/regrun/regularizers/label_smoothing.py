@@ -16,6 +16,8 @@ class LabelSmoothing(Regularizer):
         share: of the uniform distribution, in ``[0, 1)``.
     """
 
+    softens_labels = True
+
     def __init__(self, share: float = 0.1) -> None:
         super().__init__()
         if not 0 <= share < 1:

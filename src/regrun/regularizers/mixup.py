@@ -20,6 +20,8 @@ class Mixup(Regularizer):
         alpha: above 0; 1 draws the share uniformly.
     """
 
+    softens_labels = True
+
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
         if alpha <= 0:

@@ -18,10 +18,14 @@ from torchmetrics import MeanMetric
 from regrun.data.base import Batch, Dataset, Images, InputSpec, Splits
 from regrun.data.stream import BatchList, BatchStream
 from regrun.errors import TrainingDivergedError
+from regrun.losses.base import ClassificationLoss
 from regrun.models.output import as_output
+from regrun.probability_maps.base import ProbabilityMap
+from regrun.probability_maps.softmax import Softmax
 from regrun.probes.base import Probe, ProbeError, Trial
 from regrun.procedures.generators import untouched_generators
 from regrun.regularizers.base import Regularizer, Step, overrides
+from regrun.regularizers.loss import Loss
 
 EVALUATION_BATCH = 16_384
 EVALUATION_BATCH_OF_IMAGES = 1000  # whose intermediate results are many times their size
@@ -44,7 +48,7 @@ class Supervised(pl.LightningModule):
         make_optimizer: builds the optimizer from ``(name, parameter)`` pairs.
         schedule: factor of the learning rate at a step; ``None`` keeps it constant.
         augmentations: by name, in order; change the inputs of training batches as they are stored.
-        regularizers: by name, in order.
+        components: regularizers by name, in order; a classification loss among them replaces the criterion's.
         probes: by name.
         eval_every: steps between evaluations.
         eval_train_samples: how many of the train split an evaluation looks at, ``None`` for all.
@@ -53,9 +57,11 @@ class Supervised(pl.LightningModule):
         report: called at each evaluation with the step and the metrics.
 
     Raises:
-        ValueError: if two regularizers replace the loss.
+        ValueError: if two regularizers replace the loss, if it cannot be taken of the targets they make, or
+            if a split has labels of classes that do not exist.
     """
 
+    softmax: Softmax
     best: Tensor  # of the validation and of the test split, where there is a validation split
 
     def __init__(
@@ -66,7 +72,7 @@ class Supervised(pl.LightningModule):
         make_optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer],
         schedule: Callable[[int], float] | None,
         augmentations: Mapping[str, nn.Module],
-        regularizers: Mapping[str, Regularizer],
+        components: Mapping[str, Regularizer | ClassificationLoss],
         probes: Mapping[str, Probe],
         eval_every: int,
         eval_train_samples: int | None,
@@ -75,9 +81,16 @@ class Supervised(pl.LightningModule):
         report: Callable[[int, dict[str, float]], None],
     ) -> None:
         super().__init__()
-        replacing = [name for name, regularizer in regularizers.items() if overrides(regularizer, "loss")]
-        if len(replacing) > 1:
-            raise ValueError(f"{' and '.join(replacing)} both replace the loss; choose one of them")
+        regularizers = {
+            name: Loss(part) if isinstance(part, ClassificationLoss) else part
+            for name, part in components.items()
+        }
+        replacing = loss_among(regularizers)
+        for name, split in splits.named.items():
+            try:
+                dataset.criterion.check(split.y, dataset.classes)
+            except ValueError as error:
+                raise ValueError(f"the {name} split: {error}") from error
         self.inputs: InputSpec = dataset.inputs
         images = isinstance(self.inputs, Images)
         self.model = model.to(memory_format=torch.channels_last) if images else model
@@ -100,7 +113,8 @@ class Supervised(pl.LightningModule):
         self.regularizers = nn.ModuleDict(regularizers)
         self.probes = nn.ModuleDict(probes)
         self._transforming = _acting(regularizers, "transform")
-        self._replacing = regularizers[replacing[0]] if replacing else None
+        self._replacing = replacing
+        self.softmax = Softmax()
         self._penalizing = _acting(regularizers, "penalty")
         self._editing = _acting(regularizers, "edit_gradients")
         self._projecting = _acting(regularizers, "project")
@@ -126,6 +140,13 @@ class Supervised(pl.LightningModule):
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
+
+    @property
+    def probability_map(self) -> ProbabilityMap | None:
+        """What turns logits into probabilities, under the loss that is minimized."""
+        if isinstance(self._replacing, Loss):
+            return self._replacing.function.probability_map
+        return self.softmax
 
     @property
     def optimizer(self) -> Optimizer:
@@ -371,6 +392,26 @@ def evaluated(dataset: Dataset) -> list[str]:
     splits = ["train", "test"] + (["validation"] if dataset.validation else [])
     names = ["loss", *(f"{split}_{name}" for split in splits for name in criterion.scores)]
     return names + ([f"early_stopped_test_{criterion.best or 'loss'}"] if dataset.validation else [])
+
+
+def loss_among(regularizers: Mapping[str, Regularizer]) -> Regularizer | None:
+    """The one that replaces the loss, if any does.
+
+    Raises:
+        ValueError: if two do, or if another makes targets that the loss does not take.
+    """
+    names = [name for name, regularizer in regularizers.items() if overrides(regularizer, "loss")]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise ValueError(f"{' and '.join(names)} both replace the loss; choose one of them")
+    replacing = regularizers[names[0]]
+    softening = [name for name, regularizer in regularizers.items() if regularizer.softens_labels]
+    if isinstance(replacing, Loss) and not replacing.function.takes_probabilities and softening:
+        raise ValueError(
+            f"{names[0]} takes class indices, and {softening[0]} makes probabilities of them; leave one out"
+        )
+    return replacing
 
 
 def _acting(regularizers: Mapping[str, Regularizer], moment: str) -> list[Regularizer]:

@@ -1,0 +1,36 @@
+"""Softmax with a temperature."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from regrun.probability_maps.base import ProbabilityMap
+
+
+class Softmax(ProbabilityMap):
+    """``exp(z_i / T) / sum_j exp(z_j / T)``.
+
+    Args:
+        temperature: ``T``; above 1 it flattens, below it sharpens.
+    """
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        super().__init__()
+        check_temperature(temperature)
+        self.temperature = temperature
+
+    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
+        """See the class."""
+        return (scores / self.temperature).softmax(dim)
+
+    def log(self, scores: Tensor, dim: int = -1) -> Tensor:
+        """See ``ProbabilityMap``."""
+        return (scores / self.temperature).log_softmax(dim)
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise ``ValueError`` unless it is above 0 and finite."""
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(f"a temperature must be above 0, got {temperature}")
