@@ -14,7 +14,7 @@ from torch import Tensor
 from regrun.data import Batch
 from regrun.measures.spectrum import effective_rank
 from regrun.models import Output
-from regrun.probes import Calibration, FeatureSpectrum, Margins, Memorization
+from regrun.probes import FeatureSpectrum, Margins, Memorization
 
 TASK: Any = SimpleNamespace(classes=3)
 
@@ -73,15 +73,6 @@ def test_spectrum_of_features_with_known_variances() -> None:
 def test_a_model_without_features_has_no_spectrum() -> None:
     y = torch.zeros(9, dtype=torch.int64)
     assert all(math.isnan(v) for v in seen(FeatureSpectrum(), torch.zeros(9, 3), y, y).values())
-
-
-def test_calibration_error_by_hand() -> None:
-    """Nine of ten are certain at 0.9 in effect 0.7 right: off by 0.2; more classes than two."""
-    p = torch.tensor([[0.9, 0.06, 0.04]] * 10)
-    y = torch.tensor([0] * 7 + [1] * 2 + [2])
-    assert Calibration().split == "test"
-    assert seen(Calibration(), p.log(), y, y)["calibration_error"] == pytest.approx(0.2, abs=1e-5)
-    assert seen(Calibration(), p.log(), y * 0, y)["calibration_error"] == pytest.approx(0.1, abs=1e-5)
 
 
 def test_margins_are_quantiles() -> None:

@@ -24,6 +24,7 @@ from regrun.probes.solver import SolverCost
 from regrun.probes.solver_profile import SolverProfile
 from regrun.probes.spectral_entropy import SpectralEntropy
 from regrun.probes.tangent_kernel import TangentKernel
+from regrun.probes.temperature_scaling import TemperatureScaling
 from regrun.probes.weight_geometry import WeightGeometry
 from regrun.probes.weight_norms import WeightNorms
 
@@ -55,6 +56,7 @@ __all__ = [
     "SolverProfile",
     "SpectralEntropy",
     "TangentKernel",
+    "TemperatureScaling",
     "WeightGeometry",
     "WeightNorms",
 ]

@@ -1,0 +1,109 @@
+"""Whether probabilities mean what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predictions in bins of their confidence.
+
+    Attributes:
+        confidence: the mean in each bin, ``(bins,)``, ascending; ``nan`` in an empty one.
+        accuracy: the share of each bin that is right.
+        count: predictions in each bin.
+    """
+
+    confidence: Tensor
+    accuracy: Tensor
+    count: Tensor
+
+    @property
+    def error(self) -> Tensor:
+        """The expected calibration error: the mean distance of confidence and accuracy.
+
+        Guo et al., arXiv 1706.04599. Biased upwards where bins are small.
+        """
+        return self._mean((self.confidence - self.accuracy).abs())
+
+    @property
+    def debiased_error(self) -> Tensor:
+        """The root of the mean squared distance, without what the noise of each bin's accuracy adds to it.
+
+        ``sum_b n_b / n ((conf_b - acc_b)^2 - acc_b (1 - acc_b) / (n_b - 1))``, at least 0; bins of one are
+        left out. Kumar et al., arXiv 1909.10155.
+        """
+        noise = self.accuracy * (1 - self.accuracy) / (self.count - 1).clamp_min(1)
+        squares = ((self.confidence - self.accuracy).square() - noise).where(self.count > 1, 0)
+        return self._mean(squares).clamp_min(0).sqrt()
+
+    def _mean(self, values: Tensor) -> Tensor:
+        return (self.count * values).nansum() / self.count.sum()
+
+
+def reliability(confidence: Tensor, right: Tensor, bins: int = 15) -> Reliability:
+    """Predictions in bins that hold equally many of them, one more or less.
+
+    Args:
+        confidence: of each prediction, ``(n,)``.
+        right: bool, ``(n,)``.
+        bins: at most.
+    """
+    ordered = confidence.double().sort(stable=True)
+    parts = [part for part in ordered.values.tensor_split(bins) if len(part)]
+    rights = [part for part in right[ordered.indices].double().tensor_split(bins) if len(part)]
+    return Reliability(
+        torch.stack([part.mean() for part in parts]),
+        torch.stack([part.mean() for part in rights]),
+        torch.tensor([len(part) for part in parts], dtype=torch.float64, device=confidence.device),
+    )
+
+
+def uniform_reliability(confidence: Tensor, right: Tensor, bins: int = 15) -> Reliability:
+    """Predictions in bins of equal width."""
+    place = (confidence.double() * bins).long().clamp(0, bins - 1)
+
+    def total(values: Tensor) -> Tensor:
+        return torch.zeros(bins, dtype=torch.float64, device=place.device).index_add_(
+            0, place, values.double()
+        )
+
+    count = total(torch.ones_like(confidence))
+    return Reliability(total(confidence) / count, total(right) / count, count)
+
+
+def classwise_error(p: Tensor, y: Tensor, bins: int = 15) -> Tensor:
+    """The mean over classes of the calibration error of each class's own probability, in bins of equal width.
+
+    Kull et al., arXiv 1910.12656.
+
+    Args:
+        p: probabilities, ``(n, classes)``.
+        y: class indices, ``(n,)``.
+        bins: of equal width.
+    """
+    classes = p.shape[1]
+    place = (p.double() * bins).long().clamp(0, bins - 1) + bins * torch.arange(classes, device=p.device)
+    right = torch.nn.functional.one_hot(y, classes).double()
+    away = torch.zeros(bins * classes, dtype=torch.float64, device=p.device)
+    away.index_add_(0, place.flatten(), (right - p.double()).flatten())
+    return away.abs().sum() / (len(p) * classes)
+
+
+def brier_score(p: Tensor, y: Tensor) -> Tensor:
+    """The mean squared distance of probabilities and one-hot labels, from 0 to 2."""
+    return (p.double() - torch.nn.functional.one_hot(y, p.shape[1])).square().sum(1).mean()
+
+
+def risk_coverage_area(confidence: Tensor, right: Tensor) -> Tensor:
+    """The mean share of errors among the most confident predictions, over all numbers of them (AURC).
+
+    Geifman et al., arXiv 1805.08206.
+    """
+    wrong = ~right[confidence.sort(descending=True, stable=True).indices]
+    counts = torch.arange(1, len(wrong) + 1, dtype=torch.float64, device=wrong.device)
+    return (wrong.double().cumsum(0) / counts).mean()
