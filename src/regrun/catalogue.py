@@ -17,6 +17,7 @@ COMPONENT_GROUPS = (
     "label_noise",
     "pixels",
     "augmentation",
+    "attention",
     "model",
     "optimizer",
     "schedule",

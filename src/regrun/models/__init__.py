@@ -2,7 +2,6 @@
 
 from regrun.models.committee import Committee
 from regrun.models.fast_resnet import FastResNet
-from regrun.models.gpt import GPT
 from regrun.models.latent_ode import ODERNN, LatentODE
 from regrun.models.mlp import MLP
 from regrun.models.neural_ode import NeuralODE, TrajectoryODE
@@ -13,11 +12,11 @@ from regrun.models.quadratic import Quadratic
 from regrun.models.resnet import PreActResNet, ResNet, WideResNet
 from regrun.models.rethinking import SmallAlexNet, SmallInception
 from regrun.models.small_cnn import SmallCNN
+from regrun.models.small_transformer import SmallTransformer
 from regrun.models.transformer import Transformer
 from regrun.models.vgg import VGG
 
 __all__ = [
-    "GPT",
     "MLP",
     "ODERNN",
     "VGG",
@@ -33,6 +32,7 @@ __all__ = [
     "ResNet",
     "SmallAlexNet",
     "SmallCNN",
+    "SmallTransformer",
     "SmallInception",
     "TrajectoryODE",
     "TrajectorySDE",

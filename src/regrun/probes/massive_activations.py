@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from regrun.measures.looking import outputs_of
 from regrun.measures.outliers import massive_count, sink_share, top_ratio
-from regrun.models.gpt import AttentionMap, Block
+from regrun.models.attention import Attention
+from regrun.models.small_transformer import Block
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe
 from regrun.regularizers.base import Task
@@ -71,14 +72,14 @@ class AttentionSinks(SampleProbe):
     def attach(self, task: Task, trial: Trial) -> None:
         """See ``Probe``."""
         self.check_split(task)
-        if not maps_of(task.model):
+        if not attentions_of(task.model):
             raise ProbeError("the model has no attention whose weights can be seen")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
         batch, _ = self.batch(task)
-        maps = maps_of(task.model)
+        maps = attentions_of(task.model)
         for module in maps.values():
             module.visible = True
         try:
@@ -99,6 +100,6 @@ def blocks_of(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
 
 
-def maps_of(model: nn.Module) -> dict[str, AttentionMap]:
+def attentions_of(model: nn.Module) -> dict[str, Attention]:
     """The modules that compute attention weights, by name."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, AttentionMap)}
+    return {name: module for name, module in model.named_modules() if isinstance(module, Attention)}
