@@ -23,7 +23,7 @@ from regrun.measures import (
     spectral_density,
     top_eigenvalues,
 )
-from regrun.models import GPT, MLP, Quadratic
+from regrun.models import MLP, Quadratic, SmallTransformer
 from regrun.models.output import as_output
 from regrun.probes import (
     BlockGradients,
@@ -85,7 +85,7 @@ def test_products_through_look_ups_and_attention() -> None:
     torch.manual_seed(0)
     quadratic = Quadratic(Tokens(5, 2), 5, hidden=4).double()
     pairs = torch.cartesian_prod(torch.arange(5), torch.arange(5))
-    gpt = GPT(Tokens(5, 2), 5, width=8, heads=2, layers=1).double()
+    gpt = SmallTransformer(Tokens(5, 2), 5, width=8, heads=2, layers=1).double()
 
     def last(output: object, batch: Batch) -> Tensor:
         z = as_output(output).logits  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ from regrun.data import (
     Tokens,
     UnitRange,
 )
-from regrun.models import GPT, MLP, Committee, Output, Quadratic
+from regrun.models import MLP, Committee, Output, Quadratic, SmallTransformer
 from regrun.models.small_cnn import BlockBatchNorm2d, SmallCNN
 from regrun.regularizers import (
     BlockGradientNorm,
@@ -250,7 +250,7 @@ def test_the_scale_of_initial_weights_is_a_factor() -> None:
 
 
 def test_the_loss_of_the_next_token_is_over_all_positions() -> None:
-    model = GPT(Tokens(7, 5), 7, width=8, heads=2, layers=1)
+    model = SmallTransformer(Tokens(7, 5), 7, width=8, heads=2, layers=1)
     x, y = torch.randint(7, (4, 5)), torch.randint(7, (4, 5))
     output, batch = Output(model(x)), Batch(x, y, torch.arange(4))
     log_p = output.logits.log_softmax(-1).gather(-1, y[..., None])

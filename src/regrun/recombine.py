@@ -13,7 +13,7 @@ from regrun.catalogue import read_yaml
 from regrun.errors import UserError
 
 # Groups of which a run has one member, and groups of which it has several, keyed by name.
-SINGLE = ("dataset", "label_noise", "pixels", "model", "optimizer", "schedule", "procedure")
+SINGLE = ("dataset", "label_noise", "pixels", "attention", "model", "optimizer", "schedule", "procedure")
 SEVERAL = ("augmentation", "regularizer", "probe")
 
 

@@ -19,9 +19,9 @@ class GaussianAttention(Attention):
     With ``tokens`` the matrix is replaced by its Nyström approximation ``P^T A^-1 P`` through so many pooled
     queries, with ``A`` the kernel among them and ``P`` that between them and all, at a cost linear in the
     length. The inverse is found by Newton's iteration and normalized as ``D^(-1/2) A^-1 D^(-1/2)``, where
-    ``D`` has the row sums of ``A``. Lu et al., *Softmax-free Linear Transformers*, arXiv 2207.03341; the ridge
-    is that of the official code, which pools by a convolution and, in the version that was looked at, does
-    not normalize.
+    ``D`` has the row sums of ``A``. Lu et al., *Softmax-free Linear Transformers*, arXiv 2207.03341; the
+    ridge is that of the official code, which pools by a convolution and, in the version that was looked at,
+    does not normalize.
 
     Args:
         tokens: pooled queries, ``None`` for the whole kernel.
@@ -110,7 +110,7 @@ class _NewtonInverse(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (y,) = ctx.saved_tensors
         return -y.mT @ grad @ y.mT, None
 

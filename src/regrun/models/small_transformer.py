@@ -113,8 +113,8 @@ class SmallTransformer(nn.Module):
         patch: side of the patches of an image.
 
     Shape:
-        input int64 ``(batch, length)`` or images; logits ``(batch, length, classes)`` where ``every`` position
-        is read, else ``(batch, classes)`` with features ``(batch, width)``.
+        input int64 ``(batch, length)`` or images; logits ``(batch, length, classes)`` where ``every``
+        position is read, else ``(batch, classes)`` with features ``(batch, width)``.
     """
 
     def __init__(
@@ -136,7 +136,9 @@ class SmallTransformer(nn.Module):
                 f"heads must divide width and layers be at least 1, got {heads}, {width} and {layers}"
             )
         if read not in READINGS:
-            raise ValueError(f"read must be one of {', '.join(READINGS)}, got {read!r}{nearest(read, READINGS)}")
+            raise ValueError(
+                f"read must be one of {', '.join(READINGS)}, got {read!r}{nearest(read, READINGS)}"
+            )
         self.read = read
         self.embedding: nn.Module
         if isinstance(inputs, Tokens):
@@ -147,9 +149,7 @@ class SmallTransformer(nn.Module):
             self.embedding = Patches(inputs.shape, patch, width)
             length = self.embedding.count
         self.positions = nn.Parameter(torch.empty(length, width))
-        self.blocks = nn.ModuleList(
-            Block(width, heads, attention(), causal, pre_norm) for _ in range(layers)
-        )
+        self.blocks = nn.ModuleList(Block(width, heads, attention(), causal, pre_norm) for _ in range(layers))
         self.norm = nn.LayerNorm(width) if pre_norm else nn.Identity()
         self.head = nn.Linear(width, classes, bias=False)
         self.apply(self._initialize)
