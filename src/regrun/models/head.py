@@ -11,10 +11,20 @@ def linear_head(model: nn.Module) -> nn.Linear:
     Raises:
         ValueError: if there is none.
     """
+    head = head_owner(model).head
+    assert isinstance(head, nn.Linear)
+    return head
+
+
+def head_owner(model: nn.Module) -> nn.Module:
+    """The module whose ``head`` is the last linear layer.
+
+    Raises:
+        ValueError: if there is none.
+    """
     inner = model
     while isinstance(within := getattr(inner, "model", None), nn.Module):
         inner = within
-    head = getattr(inner, "head", None)
-    if not isinstance(head, nn.Linear):
+    if not isinstance(getattr(inner, "head", None), nn.Linear):
         raise ValueError(f"{type(inner).__name__} has no linear head; choose another model")
-    return head
+    return inner

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regrun.data.base import InputSpec
-from regrun.models.convolution import Classifier, image_channels, pooled
+from regrun.models.convolution import Classifier, image_shape, pooled
 
 
 class BlockBatchNorm2d(nn.BatchNorm2d):
@@ -63,11 +63,15 @@ class SmallCNN(Classifier):
         classes: width of the output.
         widths: channels of each layer.
         strides: of each layer.
+        pool: whether the maximum over squares of 2 × 2 follows each layer.
+        normalized: whether there is batch normalization.
         norm_block: samples that are normalized together while training, ``None`` for the whole batch.
+        hidden: units of a ReLU layer that reads all positions, in place of their mean; ``None`` for the mean.
+        head_bias: whether the head has biases.
 
     Shape:
         input ``(batch, channels, height, width)``, logits ``(batch, classes)``, features ``(batch,
-        widths[-1])``.
+        widths[-1])``, or ``(batch, hidden)``.
     """
 
     def __init__(
@@ -76,16 +80,35 @@ class SmallCNN(Classifier):
         classes: int,
         widths: Sequence[int] = (32, 64, 64),
         strides: Sequence[int] = (1, 2, 2),
+        pool: bool = False,
+        normalized: bool = True,
         norm_block: int | None = None,
+        hidden: int | None = None,
+        head_bias: bool = True,
     ) -> None:
         super().__init__()
         if len(widths) != len(strides) or not widths:
             raise ValueError(f"widths and strides must be as many, got {list(widths)} and {list(strides)}")
         layers: list[nn.Module] = []
-        fan_in = image_channels(inputs)
+        fan_in, *sides = image_shape(inputs)
+        size = tuple(sides)
         for width, stride in zip(widths, strides, strict=True):
-            norm = nn.BatchNorm2d(width) if norm_block is None else BlockBatchNorm2d(width, norm_block)
-            layers += [nn.Conv2d(fan_in, width, 3, stride, 1, bias=False), norm, nn.ReLU()]
+            layers.append(nn.Conv2d(fan_in, width, 3, stride, 1, bias=not normalized))
+            if normalized:
+                norm = nn.BatchNorm2d(width) if norm_block is None else BlockBatchNorm2d(width, norm_block)
+                layers.append(norm)
+            layers.append(nn.ReLU())
+            sides = [-(-side // stride) for side in sides]
+            if pool:
+                layers.append(nn.MaxPool2d(2))
+                sides = [side // 2 for side in sides]
             fan_in = width
-        self.body = pooled(*layers)
-        self.head = nn.Linear(fan_in, classes)
+        if min(sides) < 1:
+            raise ValueError(f"images of {size} are too small for {len(widths)} layers of pooling")
+        if hidden is None:
+            self.body = pooled(*layers)
+        else:
+            dense = nn.Linear(fan_in * sides[0] * sides[1], hidden)
+            self.body = nn.Sequential(*layers, nn.Flatten(), dense, nn.ReLU())
+            fan_in = hidden
+        self.head = nn.Linear(fan_in, classes, bias=head_bias)

@@ -105,6 +105,9 @@ class Supervised(pl.LightningModule):
         self.eval_every = eval_every
         self.eval_train_samples = eval_train_samples
         self.batch_size = batch_size
+        self.steps_per_epoch = -(
+            -self.train_samples // min(batch_size or self.train_samples, self.train_samples)
+        )
         self.seed = seed
         self.report = report
 
@@ -209,8 +212,7 @@ class Supervised(pl.LightningModule):
         for regularizer in self._transforming:
             batch = regularizer.transform(batch)
         output = as_output(self.model(batch.x))
-        epoch = number * (self.batch_size or self.train_samples) // self.train_samples
-        step = Step(batch, output, self, number, epoch)
+        step = Step(batch, output, self, number, number // self.steps_per_epoch)
         loss = self.criterion.loss(output, batch) if self._replacing is None else self._replacing.loss(step)
         for regularizer in self._penalizing:
             loss = loss + regularizer.penalty(step)
