@@ -14,7 +14,7 @@ from regrun.whitelist import check_parameters, check_targets, find_nodes, locate
 PAPERS = [entry for entry in experiments() if entry.name != "custom"]
 SCALES = ("smoke", "small", "paper")
 # What the runner gives, rather than the config.
-GIVEN = {"self", "inputs", "classes", "parameters", "params", "steps", "closure"}
+GIVEN = {"self", "inputs", "classes", "parameters", "params", "steps", "closure", "seed"}
 # Of torch's own classes, the parameters nobody here varies.
 TORCHS = {
     "amsgrad",

@@ -1,0 +1,62 @@
+"""A student trained on what a teacher says."""
+
+from __future__ import annotations
+
+import torch
+
+from regrun.data.stream import BatchList
+from regrun.models.output import as_output
+from regrun.procedures.base import Context
+from regrun.procedures.training import SupervisedTraining
+from regrun.regularizers.soft_targets import SoftTargets
+
+
+class Distillation:
+    """Trains a teacher, or finds it trained, and then a student on the teacher's logits.
+
+    The teacher is shared by all runs that ask for the same one. Its logits of the student's train split are
+    computed once, in evaluation mode, without augmentation. Reports the student's metrics, and
+    ``teacher_accuracy`` on the test split. Hinton et al., arXiv 1503.02531.
+
+    Args:
+        teacher: what to train first.
+        student: what to train then; among its regularizers is one that takes soft targets.
+    """
+
+    def __init__(self, teacher: SupervisedTraining, student: SupervisedTraining) -> None:
+        self.taking = [r for r in student.regularizers.values() if isinstance(r, SoftTargets)]
+        if not self.taking:
+            raise ValueError(
+                "no regularizer of the student takes soft targets; add soft_targets to regularizer=[...]"
+            )
+        if teacher.dataset.classes != student.dataset.classes:
+            raise ValueError(
+                f"a teacher of {teacher.dataset.classes} classes cannot teach {student.dataset.classes}"
+            )
+        self.teacher = teacher
+        self.student = student
+
+    @property
+    def metrics(self) -> list[str]:
+        """Those of the student, and the teacher's accuracy."""
+        return [*self.student.metrics, "teacher_accuracy"]
+
+    @torch.no_grad()
+    def __call__(self, context: Context) -> dict[str, float]:
+        """Train both."""
+        stage = context.stage("teacher", self.teacher)
+        task = self.teacher.restore(
+            stage.checkpoint, self.teacher.dataset.load(context.data_dir, context.seed)
+        ).eval()
+        train = self.student.dataset.load(context.data_dir, context.seed).train
+        logits = torch.cat(
+            [
+                as_output(task.model(task.inputs.prepare(batch.x))).logits.float()
+                for batch in BatchList(train, task.evaluation_batch)
+            ]
+        )
+        for regularizer in self.taking:
+            regularizer.teach(logits)
+        with torch.enable_grad():
+            final = self.student(context)
+        return final | {"teacher_accuracy": stage.metrics["test_accuracy"]}
