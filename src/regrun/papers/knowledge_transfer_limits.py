@@ -183,7 +183,7 @@ def draw(rng: np.random.Generator, weights: Array, teacher: Array, n: int, repea
 
 
 def hard_instance(name: str, n: int) -> tuple[Array, Array]:
-    """Weights of the inputs and a teacher with which a learner is as slow as it can be after ``n`` samples."""
+    """Weights of inputs and a teacher with which a learner is as slow as can be after ``n`` samples."""
     if name == "labels":  # all uniform: every frequency is off
         return np.full(10, 0.1), np.full((10, 10), 0.1)
     if name == "partial":  # labels so rare that they are about to be seen

@@ -131,7 +131,7 @@ class ShiftedCoverage:
 
 
 def lr_qr_objective(theta: Tensor, shift: Shift, penalty: float, miscoverage: float, width: float) -> Tensor:
-    """The pinball loss, and the penalty at its best ``b``: ``-penalty (mean_target h)^2 / mean_source h^2``."""
+    """The pinball loss, and the penalty at its best ``b``, ``-(mean_target h)^2 / mean_source h^2``."""
     away = shift.score - shift.x @ theta
     smooth = (away.square() + width**2).sqrt()
     pinball = (smooth / 2 + (0.5 - miscoverage) * away).mean()
