@@ -6,15 +6,18 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from scipy.stats import mannwhitneyu
+from scipy.stats import kurtosis, mannwhitneyu
 from torch import Tensor
 
 from regrun.data import Batch
 from regrun.measures.spectrum import effective_rank
 from regrun.models import Output
-from regrun.probes import FeatureSpectrum, Margins, Memorization
+from regrun.probability_maps import Sparsemax
+from regrun.probes import FeatureSpectrum, LogitRange, Margins, Memorization, TopK, WeightDistribution
+from regrun.probes.class_spread import class_spread
 
 TASK: Any = SimpleNamespace(classes=3)
 
@@ -82,3 +85,45 @@ def test_margins_are_quantiles() -> None:
     result = seen(Margins(), z, y, y)
     assert result == {"margin/p05": 5.0, "margin/p50": 50.0, "margin/p95": 95.0}
     assert seen(Margins(), z, y * 0, y)["margin/p95"] == -5.0
+
+
+def test_the_label_is_among_the_largest() -> None:
+    z = torch.tensor([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [2.0, 3.0, 1.0], [1.0, 3.0, 2.0]])
+    y = torch.tensor([0, 0, 0, 0])
+    row = seen(TopK([1, 2, 3]), z, y, y)
+    assert row == {"top_k_accuracy/k=1": 0.25, "top_k_accuracy/k=2": 0.5, "top_k_accuracy/k=3": 1.0}
+
+
+def test_ranges_and_saturation_of_logits_by_hand() -> None:
+    z = torch.tensor([[10.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 4.0]])
+    y = torch.tensor([0, 1, 2])
+    probe = LogitRange(0.9)
+    assert math.isnan(seen(probe, z, y, y)["support"])
+    probe.probability_map = Sparsemax()
+    row = seen(probe, z, y, y)
+    assert row["logit_range"] == pytest.approx(5)
+    assert row["saturation"] == pytest.approx(2 / 3)
+    assert row["support"] == 1  # of margins of at least 1
+    assert seen(probe, z / 5, y, y)["support"] == 3
+
+
+def test_features_of_a_class_that_point_one_way_have_no_spread() -> None:
+    y = torch.arange(30) % 3
+    direction = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    scale = torch.rand(30, 1, generator=torch.Generator().manual_seed(1)) + 0.1
+    assert float(class_spread(scale * direction[y], y, 3)) == pytest.approx(0, abs=1e-6)
+    opposite = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert float(class_spread(opposite, torch.zeros(2, dtype=torch.int64), 1)) == pytest.approx(1 - 2**-0.5)
+
+
+def test_the_distribution_of_weights_is_scipys() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.ReLU(), torch.nn.Linear(30, 5))
+    row = WeightDistribution().compute(SimpleNamespace(model=model))  # type: ignore[arg-type]
+    weights = [m.weight.detach().double().numpy() for m in (model[0], model[2])]
+    centred = [float(kurtosis(w.ravel(), fisher=False)) for w in weights]
+    assert float(row["weight_kurtosis"]) == pytest.approx(sum(centred) / 2, rel=1e-6)
+    assert float(row["weight_extreme"]) == pytest.approx(max(abs(w).max() / w.std() for w in weights))
+    assert float(row["row_condition"]) == pytest.approx(max(np.linalg.cond(w) for w in weights))
+    norms = np.concatenate([np.linalg.norm(w, axis=1) for w in weights])
+    assert float(row["row_norm_distance"]) == pytest.approx(abs(norms - 1).mean())

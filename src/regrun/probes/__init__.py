@@ -4,6 +4,7 @@ from regrun.probes.activation_codes import ActivationCodes
 from regrun.probes.base import Probe, ProbeError
 from regrun.probes.block_gradients import BlockGradients
 from regrun.probes.calibration import Calibration
+from regrun.probes.class_spread import ClassSpread
 from regrun.probes.feature_redundancy import FeatureRedundancy
 from regrun.probes.feature_spectrum import FeatureSpectrum
 from regrun.probes.fourier_content import FourierContent
@@ -13,6 +14,7 @@ from regrun.probes.hessian_density import HessianDensity
 from regrun.probes.hessian_spectrum import GaussNewtonSpectrum, HessianSpectrum
 from regrun.probes.input_jacobian import InputJacobian
 from regrun.probes.layer_information import LayerInformation
+from regrun.probes.logit_range import LogitRange
 from regrun.probes.logit_scale import LogitScale
 from regrun.probes.margins import Margins
 from regrun.probes.massive_activations import AttentionSinks, MassiveActivations
@@ -25,6 +27,8 @@ from regrun.probes.solver_profile import SolverProfile
 from regrun.probes.spectral_entropy import SpectralEntropy
 from regrun.probes.tangent_kernel import TangentKernel
 from regrun.probes.temperature_scaling import TemperatureScaling
+from regrun.probes.top_k import TopK
+from regrun.probes.weight_distribution import WeightDistribution
 from regrun.probes.weight_geometry import WeightGeometry
 from regrun.probes.weight_norms import WeightNorms
 
@@ -33,6 +37,7 @@ __all__ = [
     "AttentionSinks",
     "BlockGradients",
     "Calibration",
+    "ClassSpread",
     "FeatureRedundancy",
     "FeatureSpectrum",
     "FourierContent",
@@ -43,6 +48,7 @@ __all__ = [
     "HessianSpectrum",
     "InputJacobian",
     "LayerInformation",
+    "LogitRange",
     "LogitScale",
     "Margins",
     "MassiveActivations",
@@ -57,6 +63,8 @@ __all__ = [
     "SpectralEntropy",
     "TangentKernel",
     "TemperatureScaling",
+    "TopK",
+    "WeightDistribution",
     "WeightGeometry",
     "WeightNorms",
 ]

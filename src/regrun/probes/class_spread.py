@@ -1,0 +1,47 @@
+"""How far the features of a class point apart."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regrun.probes.base import Trial
+from regrun.probes.samples import SampleProbe, need_classes, need_features
+from regrun.regularizers.base import Task
+
+
+class ClassSpread(SampleProbe):
+    """``SPLIT_class_spread``: the mean of ``1 - cos`` between penultimate features and their class's mean.
+
+    By true labels; 0 where all features of a class point the same way.
+
+    Args:
+        samples: how many.
+        every: evaluations from one measurement to the next.
+        split: that the samples are of.
+    """
+
+    def __init__(self, samples: int = 2000, every: int = 1, split: str = "train") -> None:
+        super().__init__(samples, every, split)
+        self.metrics = (f"{split}_class_spread",)
+
+    def attach(self, task: Task, trial: Trial) -> None:
+        """See ``Probe``."""
+        self.check_split(task)
+        need_classes(task)
+        need_features(trial)
+
+    @torch.no_grad()
+    def compute(self, task: Task) -> dict[str, float | Tensor]:
+        """See the class."""
+        seen = self.look(task)
+        assert seen.output.features is not None
+        return {self.metrics[0]: class_spread(seen.output.features, seen.clean, task.classes)}
+
+
+def class_spread(features: Tensor, y: Tensor, classes: int) -> Tensor:
+    """The mean of ``1 - cos`` between features ``(n, width)`` and the mean of their class, in float64."""
+    z = features.double()
+    total = torch.zeros(classes, z.shape[1], dtype=z.dtype, device=z.device).index_add_(0, y, z)
+    return (1 - F.cosine_similarity(z, total[y], dim=1)).mean()

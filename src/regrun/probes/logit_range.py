@@ -1,0 +1,62 @@
+"""How far logits are apart, and how many of their probabilities are not 0."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torchmetrics import MaxMetric, MeanMetric
+
+from regrun.data.base import Batch
+from regrun.models.output import Output
+from regrun.probability_maps.base import ProbabilityMap
+from regrun.probes.base import Probe, Trial
+from regrun.probes.samples import need_classes
+from regrun.regularizers.base import Task
+
+
+class LogitRange(Probe):
+    """``logit_range``, the mean over a split of the largest logit less the smallest, and what it does.
+
+    ``saturation`` is the share of samples whose label's softmax probability is above ``threshold``;
+    ``support`` the largest number of classes whose probability is not 0, ``nan`` if the loss has none.
+
+    Args:
+        threshold: in ``(0, 1)``.
+        split: that is looked at.
+    """
+
+    metrics = ("logit_range", "saturation", "support")
+
+    def __init__(self, threshold: float = 0.99, split: str = "test") -> None:
+        super().__init__()
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
+        self.threshold = threshold
+        self.split = split
+        self.range = MeanMetric(nan_strategy="disable")
+        self.sure = MeanMetric(nan_strategy="disable")
+        self.support = MaxMetric(nan_strategy="disable")
+        self.probability_map: ProbabilityMap | None = None
+
+    def attach(self, task: Task, trial: Trial) -> None:
+        """See ``Probe``."""
+        need_classes(task)
+        self.probability_map = task.probability_map
+
+    def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
+        """See the class."""
+        z = output.logits.double()
+        self.range.update(z.amax(1) - z.amin(1))
+        self.sure.update((z.softmax(1).gather(1, batch.y[:, None]) > self.threshold).double())
+        if self.probability_map is not None:
+            self.support.update((self.probability_map(z) > 0).sum(1).double())
+
+    def compute(self, task: Task) -> dict[str, float | Tensor]:
+        """See the class."""
+        row: dict[str, float | Tensor] = {
+            "logit_range": self.range.compute(),
+            "saturation": self.sure.compute(),
+            "support": float("nan") if self.probability_map is None else self.support.compute(),
+        }
+        for metric in (self.range, self.sure, self.support):
+            metric.reset()
+        return row

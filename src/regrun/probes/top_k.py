@@ -1,0 +1,50 @@
+"""Whether the label is among the largest logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics.aggregation import CatMetric
+
+from regrun.data.base import Batch
+from regrun.models.output import Output
+from regrun.probes.base import Probe, ProbeError, Trial
+from regrun.probes.samples import need_classes
+from regrun.regularizers.base import Task
+
+
+class TopK(Probe):
+    """``top_k_accuracy/k=K``, the share of test samples with fewer than ``K`` logits above the label's.
+
+    Args:
+        ks: values of ``K``, ascending.
+    """
+
+    metrics = ("top_k_accuracy",)
+    split = "test"
+
+    def __init__(self, ks: Sequence[int] = (1, 5, 10)) -> None:
+        super().__init__()
+        if not ks or list(ks) != sorted({*ks}) or ks[0] < 1:
+            raise ValueError(f"ks must ascend and be at least 1, got {list(ks)}")
+        self.ks = ks
+        self.above = CatMetric(nan_strategy="disable")
+
+    def attach(self, task: Task, trial: Trial) -> None:
+        """See ``Probe``."""
+        need_classes(task)
+        if self.ks[-1] > task.classes:
+            raise ProbeError(f"k={self.ks[-1]} is larger than the number of classes, {task.classes}")
+
+    def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
+        """See the class."""
+        z = output.logits
+        self.above.update((z > z.gather(1, batch.y[:, None])).sum(1))
+
+    def compute(self, task: Task) -> dict[str, float | Tensor]:
+        """See the class."""
+        above = torch.as_tensor(self.above.compute())
+        self.above.reset()
+        return {f"top_k_accuracy/k={k}": (above < k).double().mean() for k in self.ks}
