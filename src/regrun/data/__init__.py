@@ -32,6 +32,7 @@ from regrun.data.modular_arithmetic import ModularArithmetic
 from regrun.data.permutation_group import PermutationGroup
 from regrun.data.physionet2012 import PhysioNet2012
 from regrun.data.pixels import GaussianPixels, OriginalPixels, RandomPixels, ShuffledPixels
+from regrun.data.prototypes import Prototypes
 from regrun.data.series import ETTh1, IrregularSinusoids
 from regrun.data.sparse_parity import SparseParity
 from regrun.data.spiral import Spiral
@@ -40,6 +41,7 @@ from regrun.data.synthetic_regression import PolynomialRegression, SparseRegress
 from regrun.data.text import TinyShakespeare
 from regrun.data.torchvision_images import CIFAR10, CIFAR100, KMNIST, MNIST, SVHN, FashionMNIST
 from regrun.data.unit_range import UnitRange
+from regrun.data.words import ShakespeareWords
 
 __all__ = [
     "CIFAR10",
@@ -80,11 +82,13 @@ __all__ = [
     "PermutationGroup",
     "PhysioNet2012",
     "PolynomialRegression",
+    "Prototypes",
     "RandomLabels",
     "RandomPixels",
     "Regression",
     "Samples",
     "Series",
+    "ShakespeareWords",
     "ShuffledPixels",
     "SparseParity",
     "SparseRegression",

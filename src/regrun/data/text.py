@@ -46,15 +46,10 @@ class TinyShakespeare(Dataset):
         Raises:
             ValueError: if the file is missing or is another text.
         """
-        file = data_dir / FILE
-        if not file.is_file():
-            raise ValueError(
-                f"there is no {file}; put {FILE} of the char-rnn repository there, or set data_dir"
-            )
-        text = file.read_text(encoding="utf-8")
+        text = read_shakespeare(data_dir)
         symbols = sorted(set(text))
         if len(symbols) != CHARACTERS:
-            raise ValueError(f"{file} has {len(symbols)} distinct characters; {CHARACTERS} were expected")
+            raise ValueError(f"{FILE} has {len(symbols)} distinct characters; {CHARACTERS} were expected")
         number = {symbol: k for k, symbol in enumerate(symbols)}
         codes = torch.tensor([number[symbol] for symbol in text])
         cut = len(codes) * 9 // 10
@@ -75,3 +70,15 @@ class TinyShakespeare(Dataset):
         y = codes[1 : count * self.context + 1].view(count, self.context)
         chosen = torch.randperm(count, generator=generator)[:limit].sort().values
         return Samples(x[chosen], y[chosen], y[chosen])
+
+
+def read_shakespeare(data_dir: Path) -> str:
+    """The text.
+
+    Raises:
+        ValueError: if the file is missing.
+    """
+    file = data_dir / FILE
+    if not file.is_file():
+        raise ValueError(f"there is no {file}; put {FILE} of the char-rnn repository there, or set data_dir")
+    return file.read_text(encoding="utf-8")

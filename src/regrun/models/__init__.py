@@ -4,6 +4,7 @@ from regrun.models.committee import Committee
 from regrun.models.fast_resnet import FastResNet
 from regrun.models.latent_ode import ODERNN, LatentODE
 from regrun.models.mlp import MLP
+from regrun.models.neural_ngram import NeuralNGram
 from regrun.models.neural_ode import NeuralODE, TrajectoryODE
 from regrun.models.neural_sde import NeuralSDE, TrajectorySDE
 from regrun.models.one_hot import OneHotLinear
@@ -23,6 +24,7 @@ __all__ = [
     "Committee",
     "FastResNet",
     "LatentODE",
+    "NeuralNGram",
     "NeuralODE",
     "NeuralSDE",
     "OneHotLinear",

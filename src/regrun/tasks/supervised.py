@@ -28,6 +28,7 @@ from regrun.regularizers.base import Regularizer, Step, overrides
 from regrun.regularizers.loss import Loss
 
 EVALUATION_BATCH = 16_384
+MOST_LOGITS = 4_194_304  # of an evaluation's batch
 EVALUATION_BATCH_OF_IMAGES = 1000  # whose intermediate results are many times their size
 
 
@@ -95,6 +96,7 @@ class Supervised(pl.LightningModule):
         images = isinstance(self.inputs, Images)
         self.model = model.to(memory_format=torch.channels_last) if images else model
         self.evaluation_batch = EVALUATION_BATCH_OF_IMAGES if images else EVALUATION_BATCH
+        self.evaluation_batch = max(1, min(self.evaluation_batch, MOST_LOGITS // dataset.classes))
         self.classes = dataset.classes
         self.criterion = dataset.criterion
         self.train_samples = len(splits.train)

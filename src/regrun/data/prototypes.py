@@ -1,0 +1,46 @@
+"""Very many classes, each around a point of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from regrun.data.base import Dataset, Features, Samples, Splits
+
+
+class Prototypes(Dataset):
+    """Samples of ``classes`` random unit vectors with Gaussian noise.
+
+    Args:
+        classes: how many.
+        dimensions: of a sample.
+        noise: standard deviation of every entry.
+        train: samples of each class.
+        test: samples of each class.
+    """
+
+    def __init__(
+        self, classes: int = 1000, dimensions: int = 64, noise: float = 0.18, train: int = 8, test: int = 5
+    ) -> None:
+        if min(classes, dimensions, train, test) < 1 or noise < 0:
+            raise ValueError("classes, dimensions, train and test must be at least 1, and noise at least 0")
+        self.inputs = Features((dimensions,))
+        self.classes = classes
+        self.dimensions = dimensions
+        self.noise = noise
+        self.train = train
+        self.test = test
+
+    def load(self, data_dir: Path, seed: int) -> Splits:
+        """See ``Dataset``."""
+        generator = torch.Generator().manual_seed(seed)
+        centres = torch.randn(self.classes, self.dimensions, generator=generator)
+        centres = centres / centres.norm(dim=1, keepdim=True)
+
+        def samples(each: int) -> Samples:
+            y = torch.arange(self.classes).repeat_interleave(each)
+            noise = torch.randn(len(y), self.dimensions, generator=generator)
+            return Samples(centres[y] + self.noise * noise, y, y)
+
+        return Splits(samples(self.train), samples(self.test))

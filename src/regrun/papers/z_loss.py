@@ -1,0 +1,114 @@
+"""*The Z-loss*: a loss whose cost does not depend on the number of classes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from regrun.losses.z_loss import ZLoss, z_loss
+from regrun.procedures.base import Context, Description, StoppedError
+
+
+def factored_z_loss(
+    h: Tensor, head: Tensor, y: Tensor, mean_row: Tensor, gram: Tensor, sharpness: float, margin: float
+) -> Tensor:
+    """The Z-loss of logits ``h W^T`` without the logits, at a cost of ``width^2`` for each sample.
+
+    The mean of the logits is ``h . mean_row``, that of their squares ``h^T gram h``.
+
+    Args:
+        h: features, ``(batch, width)``.
+        head: ``W``, ``(classes, width)``.
+        y: class indices, ``(batch,)``.
+        mean_row: of ``W``, ``(width,)``.
+        gram: ``W^T W / classes``, ``(width, width)``.
+        sharpness: ``a``.
+        margin: ``b``.
+    """
+    mean = h @ mean_row
+    spread = ((h @ gram * h).sum(1) - mean.square()).clamp_min(1e-12).sqrt()
+    return z_loss(((h * head[y]).sum(1) - mean) / spread, sharpness, margin)
+
+
+class LossTimes:
+    """Times the Z-loss of a large output layer with the logits and without them.
+
+    ``speedup/classes=D`` is the median over rounds, in turns, of the ratio of both times; ``speedup`` that of
+    the largest ``D``; ``factored_growth`` the time without logits for the largest number of classes over that
+    for the smallest; ``value_error`` the largest relative difference of values. Building the factors is not
+    timed: the paper keeps them up to date at a cost of ``width^2`` for each sample.
+
+    Args:
+        classes: numbers of classes, ascending.
+        width: of the features.
+        batch: samples.
+        rounds: of timing.
+    """
+
+    metrics = ("speedup", "factored_growth", "value_error")
+
+    def __init__(
+        self,
+        classes: Sequence[int] = (500, 5000, 50000),
+        width: int = 128,
+        batch: int = 128,
+        rounds: int = 15,
+    ) -> None:
+        if list(classes) != sorted({*classes}) or min(width, batch, rounds, *classes) < 1:
+            raise ValueError("classes must ascend, and classes, width, batch and rounds be at least 1")
+        self.classes = classes
+        self.width = width
+        self.batch = batch
+        self.rounds = rounds
+
+    @torch.no_grad()
+    def __call__(self, context: Context) -> dict[str, float]:
+        """Time."""
+        generator = torch.Generator().manual_seed(context.seed)
+        context.begin(Description(steps=len(self.classes)))
+        row: dict[str, float] = {}
+        loss, error, plain = ZLoss(), 0.0, []
+        for step, count in enumerate(self.classes):
+            if context.stop.requested:
+                raise StoppedError
+            head = torch.randn(count, self.width, generator=generator)
+            h = torch.randn(self.batch, self.width, generator=generator)
+            y = torch.randint(count, (self.batch,), generator=generator)
+            mean_row, gram = head.mean(0), head.T @ head / count
+            dense = partial(dense_z_loss, loss, h, head, y)
+            factored = partial(factored_z_loss, h, head, y, mean_row, gram, loss.sharpness, loss.margin)
+            expected = dense()
+            error = max(error, float(((factored() - expected) / expected).abs().amax()))
+            slow, fast = in_turns([dense, factored], self.rounds)
+            plain.append(fast)
+            row[f"speedup/classes={count}"] = slow / fast
+            context.log(step, row)
+        row |= {
+            "speedup": row[f"speedup/classes={self.classes[-1]}"],
+            "factored_growth": plain[-1] / plain[0],
+            "value_error": error,
+        }
+        context.log(len(self.classes), row)
+        return row
+
+
+def dense_z_loss(loss: ZLoss, h: Tensor, head: Tensor, y: Tensor) -> Tensor:
+    """The same, by way of the logits."""
+    found: Tensor = loss(h @ head.T, y)
+    return found
+
+
+def in_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """The median seconds of each call, the calls taking turns."""
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for place, call in enumerate(calls):
+            begin = time.perf_counter()
+            call()
+            times[place].append(time.perf_counter() - begin)
+    return [median(found) for found in times]
