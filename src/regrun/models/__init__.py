@@ -9,6 +9,7 @@ from regrun.models.neural_ode import NeuralODE, TrajectoryODE
 from regrun.models.neural_sde import NeuralSDE, TrajectorySDE
 from regrun.models.one_hot import OneHotLinear
 from regrun.models.output import Output
+from regrun.models.prototype_attention import PrototypeAttention
 from regrun.models.quadratic import Quadratic
 from regrun.models.resnet import PreActResNet, ResNet, WideResNet
 from regrun.models.rethinking import SmallAlexNet, SmallInception
@@ -30,6 +31,7 @@ __all__ = [
     "OneHotLinear",
     "Output",
     "PreActResNet",
+    "PrototypeAttention",
     "Quadratic",
     "ResNet",
     "SmallAlexNet",
