@@ -21,6 +21,7 @@ from regrun.probes.massive_activations import AttentionSinks, MassiveActivations
 from regrun.probes.memorization import Memorization
 from regrun.probes.neural_collapse import NeuralCollapse
 from regrun.probes.relevant_inputs import RelevantInputs
+from regrun.probes.smoothing_variance import SmoothingVariance
 from regrun.probes.softmax_collapse import SoftmaxCollapse
 from regrun.probes.solver import SolverCost
 from regrun.probes.solver_profile import SolverProfile
@@ -57,6 +58,7 @@ __all__ = [
     "Probe",
     "ProbeError",
     "RelevantInputs",
+    "SmoothingVariance",
     "SoftmaxCollapse",
     "SolverCost",
     "SolverProfile",
