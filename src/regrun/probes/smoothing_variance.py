@@ -54,7 +54,8 @@ class SmoothingVariance(Probe):
         """See the class."""
         samples = task.splits_on_device().train
         generator = torch.Generator().manual_seed(0)
-        hard, smooth = [], []
+        hard: list[Tensor] = []
+        smooth: list[Tensor] = []
         with measuring(task.model):
             for _ in range(self.batches):
                 index = torch.randperm(len(samples), generator=generator)[: self.size].to(samples.x.device)
