@@ -1,0 +1,116 @@
+"""Who liked what: implicit feedback of users on items."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Items that users liked, in three parts of each user's.
+
+    Attributes:
+        train: bool ``(users, items)``.
+        validation: bool ``(users, items)``.
+        test: bool ``(users, items)``.
+    """
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor
+
+
+class FeedbackData(ABC):
+    """Implicit feedback, split at random for each user: 80 % to train, a tenth to validate and to test."""
+
+    @abstractmethod
+    def liked(self, data_dir: Path, generator: torch.Generator) -> Tensor:
+        """Bool ``(users, items)``."""
+
+    def load(self, data_dir: Path, seed: int) -> Feedback:
+        """The three parts.
+
+        Args:
+            data_dir: where files lie.
+            seed: of the split, and of drawn data.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        liked = self.liked(data_dir, generator)
+        # Each user's liked items in a random order; the first tenth validates, the second tests.
+        rank = torch.rand(liked.shape, generator=generator).where(liked, 2.0).argsort(1).argsort(1)
+        tenth = (liked.sum(1, keepdim=True) / 10).round().long()
+        validation, test = liked & (rank < tenth), liked & (rank >= tenth) & (rank < 2 * tenth)
+        return Feedback(liked & ~validation & ~test, validation, test)
+
+
+class MovieLens100k(FeedbackData):
+    """Ratings of at least 4 by 943 users of 1682 films (Harper & Konstan 2015); ``ml-100k/u.data``."""
+
+    def liked(self, data_dir: Path, generator: torch.Generator) -> Tensor:
+        """See ``FeedbackData``.
+
+        Raises:
+            ValueError: if the file is missing.
+        """
+        file = data_dir / "ml-100k" / "u.data"
+        if not file.is_file():
+            raise ValueError(f"there is no {file}; unpack ml-100k.zip of GroupLens there, or set data_dir")
+        rows = torch.tensor([[int(word) for word in line.split()[:3]] for line in file.open()])
+        found = torch.zeros(943, 1682, dtype=torch.bool)
+        high = rows[rows[:, 2] >= 4]
+        found[high[:, 0] - 1, high[:, 1] - 1] = True
+        return found
+
+
+class LatentTastes(FeedbackData):
+    """Users who like the items that a hidden model of few factors ranks first, with noise and popularity.
+
+    The score of an item is the product of two standard normal vectors over the root of their length, plus the
+    item's popularity and Gumbel noise; a user likes the best ``20`` to ``liked``.
+
+    Args:
+        users: how many.
+        items: how many.
+        factors: of the hidden model.
+        most: items that a user likes, at most; at least 20.
+        noise: scale of the Gumbel noise.
+        popularity: standard deviation.
+    """
+
+    def __init__(
+        self,
+        users: int = 900,
+        items: int = 1600,
+        factors: int = 8,
+        most: int = 100,
+        noise: float = 0.5,
+        popularity: float = 0.7,
+    ) -> None:
+        if min(users, factors) < 1 or not 20 <= most <= items or min(noise, popularity) < 0:
+            raise ValueError(
+                "users and factors must be at least 1, most from 20 to items, noise and popularity at least 0"
+            )
+        self.users = users
+        self.items = items
+        self.factors = factors
+        self.most = most
+        self.noise = noise
+        self.popularity = popularity
+
+    def liked(self, data_dir: Path, generator: torch.Generator) -> Tensor:
+        """See ``FeedbackData``."""
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator)
+
+        score = normal(self.users, self.factors) @ normal(self.factors, self.items) / self.factors**0.5
+        score += self.popularity * normal(self.items)
+        uniform = torch.rand(score.shape, generator=generator).clamp(1e-7, 1 - 1e-7)
+        score -= self.noise * uniform.log().neg().log()
+        count = torch.randint(20, self.most + 1, (self.users, 1), generator=generator)
+        return score.argsort(1, descending=True).argsort(1) < count

@@ -1,0 +1,129 @@
+"""*PSL: Rethinking and Improving Softmax Loss from Pairwise Perspective for Recommendation*."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regrun.data.feedback import Feedback, FeedbackData
+from regrun.procedures.base import Context, Description, StoppedError
+
+TOP = 20
+
+
+class MatrixFactorization:
+    """Users and items as vectors whose cosine ranks, trained on liked items against sampled ones.
+
+    ``ndcg`` and ``recall`` are of the first 20 items that a user did not like in training, on the test part,
+    at the epoch with the best ``validation_ndcg``; curves are over epochs. A share ``noise`` of the sampled
+    items are liked ones of the user: false negatives. Yang et al., arXiv 2411.00163.
+
+    Args:
+        data: who liked what.
+        loss: of scores of a liked item and of sampled ones.
+        noise: in ``[0, 1)``.
+        width: of the vectors.
+        negatives: sampled for each liked item.
+        epochs: of training.
+        batch: liked items of a step.
+        lr: of Adam.
+        weight_decay: of Adam's coupled decay.
+    """
+
+    metrics = ("ndcg", "recall", "validation_ndcg", "best_epoch")
+
+    def __init__(
+        self,
+        data: FeedbackData,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        noise: float = 0.0,
+        width: int = 64,
+        negatives: int = 100,
+        epochs: int = 30,
+        batch: int = 2048,
+        lr: float = 0.02,
+        weight_decay: float = 1e-6,
+    ) -> None:
+        if not 0 <= noise < 1 or min(width, negatives, epochs, batch) < 1 or lr <= 0 or weight_decay < 0:
+            raise ValueError(
+                "noise must lie in [0, 1), width, negatives, epochs and batch be at least 1, lr above 0 "
+                "and weight_decay at least 0"
+            )
+        self.data = data
+        self.loss = loss
+        self.noise = noise
+        self.width = width
+        self.negatives = negatives
+        self.epochs = epochs
+        self.batch = batch
+        self.lr = lr
+        self.weight_decay = weight_decay
+
+    def __call__(self, context: Context) -> dict[str, float]:
+        """Train."""
+        feedback = self.data.load(context.data_dir, context.seed)
+        torch.manual_seed(context.seed)
+        users, items = feedback.train.shape
+        sizes = {"users": users, "items": items, "liked": int(feedback.train.sum())}
+        context.begin(Description(steps=self.epochs, sizes=sizes))
+        vectors = [nn.Parameter(0.1 * torch.randn(n, self.width)) for n in (users, items)]
+        optimizer = torch.optim.Adam(vectors, self.lr, weight_decay=self.weight_decay, fused=True)
+        pairs = feedback.train.nonzero()
+        own = [row.nonzero().squeeze(1) for row in feedback.train]
+        count = torch.tensor([len(mine) for mine in own])
+        padded = nn.utils.rnn.pad_sequence(own, batch_first=True)
+        best: dict[str, float] = {}
+        for epoch in range(1, self.epochs + 1):
+            for part in pairs[torch.randperm(len(pairs))].split(self.batch):
+                if context.stop.requested:
+                    raise StoppedError
+                user, item = part.unbind(1)
+                drawn = torch.randint(items, (len(part), self.negatives))
+                if self.noise:
+                    place = (torch.rand(len(part), self.negatives) * count[user][:, None]).long()
+                    false = torch.rand(len(part), self.negatives) < self.noise
+                    drawn = torch.where(false, padded[user].gather(1, place), drawn)
+                scores = half_cosines(vectors[0][user], vectors[1])
+                loss = self.loss(scores.gather(1, item[:, None]).squeeze(1), scores.gather(1, drawn))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            with torch.no_grad():
+                scores = half_cosines(vectors[0], vectors[1]).masked_fill(feedback.train, -torch.inf)
+            row = rankings(scores, feedback)
+            context.log(epoch, row)
+            context.show(epoch, float(loss.detach()))
+            if row["validation_ndcg"] > best.get("validation_ndcg", -1):
+                best = row | {"best_epoch": float(epoch)}
+        return best
+
+
+def half_cosines(users: Tensor, items: Tensor) -> Tensor:
+    """Half the cosine of each user with each item, so that differences lie within 1: ``(users, items)``."""
+    return F.normalize(users, dim=1) @ F.normalize(items, dim=1).T / 2
+
+
+def rankings(scores: Tensor, feedback: Feedback) -> dict[str, float]:
+    """Of the first items on the test part, and on the validation part with the test part in the list."""
+    first = scores.topk(TOP, 1).indices
+    test = feedback.test.gather(1, first)
+    return {
+        "ndcg": ndcg(test, feedback.test),
+        "recall": recall(test, feedback.test),
+        "validation_ndcg": ndcg(feedback.validation.gather(1, first), feedback.validation),
+    }
+
+
+def ndcg(hits: Tensor, liked: Tensor) -> float:
+    """Normalized discounted cumulative gain, the mean over users who liked anything."""
+    discount = 1 / torch.arange(2, hits.shape[1] + 2, dtype=torch.float64).log2()
+    ideal = discount.cumsum(0)[liked.sum(1).clamp(1, hits.shape[1]) - 1]
+    return float(((hits * discount).sum(1) / ideal)[liked.any(1)].mean())
+
+
+def recall(hits: Tensor, liked: Tensor) -> float:
+    """The share of liked items that are found, the mean over users who liked anything."""
+    return float((hits.sum(1) / liked.sum(1).clamp_min(1))[liked.any(1)].double().mean())
