@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regrun.data import Batch, Features, Images
+from regrun.losses import SparseSoftmaxLoss, ZLoss
 from regrun.models import MLP, Output, SmallCNN
 from regrun.models.angular_heads import CosineHead, WrappedCauchyHead
 from regrun.models.output import as_output
@@ -22,12 +23,14 @@ from regrun.regularizers import (
     LabelSmoothing,
     LogitAttenuation,
     LogitMargin,
+    Loss,
     MaxSuppression,
     NoisySoftmax,
     NormLoss,
     ProgressiveTargets,
     Regularizer,
     SmoothingGaps,
+    SoftTargets,
     Step,
     WeightCompander,
 )
@@ -35,6 +38,7 @@ from regrun.regularizers.lawn import constrained
 from regrun.regularizers.max_suppression import smoothing_error
 from regrun.regularizers.norm_loss import row_norms
 from regrun.regularizers.weight_compander import Compander
+from regrun.tasks.supervised import loss_among
 
 N, CLASSES = 40, 6
 Y = torch.arange(N) % CLASSES
@@ -332,6 +336,57 @@ def test_smoothing_ends_when_it_should() -> None:
     seen = [smoothing.transform(Batch(Y, Y, Y)).y for _ in range(4)]
     assert [y.is_floating_point() for y in seen] == [True, True, False, False]
     assert torch.equal(seen[3], Y)
+
+
+def test_a_teachers_targets_are_cross_entropy_with_its_probabilities() -> None:
+    z, teacher = drawn(N, CLASSES), drawn(N, CLASSES, seed=1)
+    task = SimpleNamespace(train_samples=N)
+    for temperature in (1.0, 4.0):
+        taught = SoftTargets(1.0, temperature)
+        taught.teach(teacher)
+        taught.attach(task)
+        index = torch.randperm(N, generator=torch.Generator().manual_seed(0))
+        step = Step(Batch(z, Y, index), Output(z), task, 0, 0)
+        expected = (
+            F.cross_entropy(z / temperature, (teacher[index] / temperature).softmax(1)) * temperature**2
+        )
+        torch.testing.assert_close(taught.loss(step), expected.float())
+    both = SoftTargets(0.3)
+    both.teach(teacher)
+    soft = F.cross_entropy(z, teacher.softmax(1))
+    torch.testing.assert_close(
+        both.loss(step_of(z, task=task)), (0.7 * F.cross_entropy(z, Y) + 0.3 * soft).float()
+    )
+    with pytest.raises(ValueError, match="procedure=distillation"):
+        SoftTargets().attach(task)
+
+
+# ----------------------------------------------------------------------- which loss
+
+
+def test_a_loss_among_the_regularizers_is_the_loss() -> None:
+    z = drawn(N, CLASSES)
+    chosen = loss_among({"a": MaxSuppression(), "b": Loss(ZLoss())})
+    assert isinstance(chosen, Loss)
+    torch.testing.assert_close(chosen.loss(step_of(z)), ZLoss()(z, Y).mean())
+    later = Loss(ZLoss(), from_step=3)
+    torch.testing.assert_close(later.loss(step_of(z, number=2)), F.cross_entropy(z, Y))
+    torch.testing.assert_close(later.loss(step_of(z, number=3)), ZLoss()(z, Y).mean())
+    sequences, symbols = drawn(4, 3, CLASSES), Y[:12].view(4, 3)
+    torch.testing.assert_close(
+        Loss(ZLoss()).loss(step_of(sequences, symbols)),
+        ZLoss()(sequences.flatten(0, 1), symbols.flatten()).mean(),
+    )
+    assert loss_among({"a": MaxSuppression()}) is None
+
+
+def test_losses_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="a and b both replace the loss"):
+        loss_among({"a": Loss(ZLoss()), "b": NoisySoftmax()})
+    with pytest.raises(ValueError, match="z takes class indices, and s makes probabilities"):
+        loss_among({"z": Loss(ZLoss()), "s": LabelSmoothing()})
+    with pytest.raises(ValueError, match="k=9 is larger than the number of scores, 6"):
+        Loss(SparseSoftmaxLoss(9)).attach(SimpleNamespace(classes=CLASSES))
 
 
 # ------------------------------------------------------------------------ angular heads

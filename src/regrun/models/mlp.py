@@ -35,6 +35,7 @@ class MLP(nn.Module):
         bias: whether the layers have biases.
         activation: ``relu``, ``tanh``, ``softplus``, ``elu`` or ``gelu``.
         init_scale: what all initial weights and biases are multiplied by.
+        dropout: rate after each hidden layer.
 
     Shape:
         input ``(batch, ...)`` as ``inputs`` says, logits ``(batch, classes)``, features
@@ -49,6 +50,7 @@ class MLP(nn.Module):
         bias: bool = True,
         activation: str = "relu",
         init_scale: float = 1.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if not hidden or any(width < 1 for width in hidden):
@@ -60,15 +62,18 @@ class MLP(nn.Module):
             )
         if init_scale <= 0:
             raise ValueError(f"init_scale must be above 0, got {init_scale}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
         function = ACTIVATIONS[activation]
+        drop = [nn.Dropout(dropout)] if dropout else []
         first: nn.Module
         if isinstance(inputs, Tokens):
             first = OneHotLinear(inputs.vocabulary, inputs.length, hidden[0], bias)
         else:
             first = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(inputs.shape), hidden[0], bias))
-        layers: list[nn.Module] = [first, function()]
+        layers: list[nn.Module] = [first, function(), *drop]
         for fan_in, fan_out in pairwise(hidden):
-            layers += [nn.Linear(fan_in, fan_out, bias), function()]
+            layers += [nn.Linear(fan_in, fan_out, bias), function(), *drop]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(hidden[-1], classes, bias)
         if init_scale != 1:

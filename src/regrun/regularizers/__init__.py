@@ -23,6 +23,7 @@ from regrun.regularizers.noisy_softmax import NoisySoftmax
 from regrun.regularizers.norm_loss import NormLoss
 from regrun.regularizers.perp_grad import PerpGrad
 from regrun.regularizers.progressive_targets import ProgressiveTargets
+from regrun.regularizers.soft_targets import SoftTargets
 from regrun.regularizers.solver_heuristics import SolverErrorPenalty, SolverStiffnessPenalty
 from regrun.regularizers.steer import Steer
 from regrun.regularizers.trajectory_costs import RNODE, TayNODE
@@ -59,6 +60,7 @@ __all__ = [
     "ProgressiveTargets",
     "Regularizer",
     "SmoothingGaps",
+    "SoftTargets",
     "SolverErrorPenalty",
     "SolverStiffnessPenalty",
     "Steer",
