@@ -14,6 +14,7 @@ from regrun.data.base import (
 )
 from regrun.data.binary_patterns import BinaryPatterns
 from regrun.data.criteria import Classification, Criterion, NextToken, ObservedSeries, Regression
+from regrun.data.crops import StoredCrops, TrainPart
 from regrun.data.derived import Downsampled, LongTailed
 from regrun.data.digits import Digits
 from regrun.data.image_folder import ImageFolder
@@ -94,9 +95,11 @@ __all__ = [
     "SparseRegression",
     "Spiral",
     "Splits",
+    "StoredCrops",
     "StudentTeacher",
     "SymmetricNoise",
     "TinyShakespeare",
     "Tokens",
+    "TrainPart",
     "UnitRange",
 ]

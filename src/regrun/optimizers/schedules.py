@@ -26,6 +26,16 @@ def cosine(steps: int, warmup: int = 0, floor: float = 0.0) -> Schedule:
     return factor
 
 
+def cosine_rewarmed(steps: int, restart: int, again: int, floor: float = 0.0) -> Schedule:
+    """Half a cosine down to ``floor``, times a linear warm-up of ``again`` steps from step ``restart`` on."""
+    if not 0 <= restart < steps or again < 0:
+        raise ValueError(
+            f"restart must be a step before {steps} and again at least 0, got {restart} and {again}"
+        )
+    whole = cosine(steps, floor=floor)
+    return lambda step: whole(step) * (1.0 if step < restart else _warm(step - restart, again))
+
+
 def linear(steps: int, warmup: int = 0, floor: float = 0.0) -> Schedule:
     """A straight line from 1 down to ``floor`` at step ``steps``."""
 

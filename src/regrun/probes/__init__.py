@@ -20,6 +20,7 @@ from regrun.probes.margins import Margins
 from regrun.probes.massive_activations import AttentionSinks, MassiveActivations
 from regrun.probes.memorization import Memorization
 from regrun.probes.neural_collapse import NeuralCollapse
+from regrun.probes.noisy_saturation import NoisySaturation
 from regrun.probes.relevant_inputs import RelevantInputs
 from regrun.probes.smoothing_variance import SmoothingVariance
 from regrun.probes.softmax_collapse import SoftmaxCollapse
@@ -55,6 +56,7 @@ __all__ = [
     "MassiveActivations",
     "Memorization",
     "NeuralCollapse",
+    "NoisySaturation",
     "Probe",
     "ProbeError",
     "RelevantInputs",

@@ -16,20 +16,21 @@ from regrun.regularizers.base import Task
 
 
 class TopK(Probe):
-    """``top_k_accuracy/k=K``, the share of test samples with fewer than ``K`` logits above the label's.
+    """``top_k_accuracy/k=K``, the share of a split's samples with fewer than ``K`` logits above the label's.
 
     Args:
         ks: values of ``K``, ascending.
+        split: that is looked at.
     """
 
     metrics = ("top_k_accuracy",)
-    split = "test"
 
-    def __init__(self, ks: Sequence[int] = (1, 5, 10)) -> None:
+    def __init__(self, ks: Sequence[int] = (1, 5, 10), split: str = "test") -> None:
         super().__init__()
         if not ks or list(ks) != sorted({*ks}) or ks[0] < 1:
             raise ValueError(f"ks must ascend and be at least 1, got {list(ks)}")
         self.ks = ks
+        self.split = split
         self.above = CatMetric(nan_strategy="disable")
 
     def attach(self, task: Task, trial: Trial) -> None:

@@ -23,6 +23,7 @@ from regrun.regularizers.noisy_softmax import NoisySoftmax
 from regrun.regularizers.norm_loss import NormLoss
 from regrun.regularizers.perp_grad import PerpGrad
 from regrun.regularizers.progressive_targets import ProgressiveTargets
+from regrun.regularizers.region_labels import RegionLabels
 from regrun.regularizers.soft_targets import SoftTargets
 from regrun.regularizers.solver_heuristics import SolverErrorPenalty, SolverStiffnessPenalty
 from regrun.regularizers.steer import Steer
@@ -58,6 +59,7 @@ __all__ = [
     "NormLoss",
     "PerpGrad",
     "ProgressiveTargets",
+    "RegionLabels",
     "Regularizer",
     "SmoothingGaps",
     "SoftTargets",
