@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -225,7 +226,7 @@ class Verification(AfterTraining):
         distances = DistanceQuantile(around, held.y, task.classes)
         p = sdm(z.double(), around.similarity, distances(around.distance)).exp()
         region = find_region(p, around.similarity, held.y)
-        head = linear_head(task.model).double()
+        head = deepcopy(linear_head(task.model)).double()
         with torch.no_grad():
             temperature = fit_temperature(head(held.z), held.y)
 
