@@ -1,5 +1,6 @@
 """Datasets: a task's samples as tensors in memory."""
 
+from regrun.data.back_copy import BackCopy
 from regrun.data.base import (
     Batch,
     Dataset,
@@ -51,6 +52,7 @@ __all__ = [
     "MNIST",
     "SVHN",
     "AsymmetricNoise",
+    "BackCopy",
     "Batch",
     "BatchList",
     "BatchStream",

@@ -31,3 +31,9 @@ def sink_share(attention: Tensor) -> Tensor:
         attention: weights, ``(batch, heads, to, from)``: each row sums to 1.
     """
     return attention[..., 1:, 0].double().mean()
+
+
+def kurtosis(x: Tensor) -> Tensor:
+    """The fourth central moment over the square of the variance, of all entries: 3 of normal ones."""
+    centred = x.double() - x.double().mean()
+    return centred.pow(4).mean() / centred.square().mean().square()

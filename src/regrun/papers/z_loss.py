@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from statistics import median
 
 import torch
 from torch import Tensor
 
 from regrun.losses.z_loss import ZLoss, z_loss
+from regrun.measures.timing import in_turns
 from regrun.procedures.base import Context, Description, StoppedError
 
 
@@ -101,14 +100,3 @@ def dense_z_loss(loss: ZLoss, h: Tensor, head: Tensor, y: Tensor) -> Tensor:
     """The same, by way of the logits."""
     found: Tensor = loss(h @ head.T, y)
     return found
-
-
-def in_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """The median seconds of each call, the calls taking turns."""
-    times: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for place, call in enumerate(calls):
-            begin = time.perf_counter()
-            call()
-            times[place].append(time.perf_counter() - begin)
-    return [median(found) for found in times]

@@ -1,6 +1,7 @@
 """Probes: measurements taken while training, which never change it."""
 
 from regrun.probes.activation_codes import ActivationCodes
+from regrun.probes.attention_patterns import AttentionPatterns
 from regrun.probes.base import Probe, ProbeError
 from regrun.probes.block_gradients import BlockGradients
 from regrun.probes.calibration import Calibration
@@ -36,6 +37,7 @@ from regrun.probes.weight_norms import WeightNorms
 
 __all__ = [
     "ActivationCodes",
+    "AttentionPatterns",
     "AttentionSinks",
     "BlockGradients",
     "Calibration",

@@ -79,15 +79,7 @@ class AttentionSinks(SampleProbe):
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
         batch, _ = self.batch(task)
-        maps = attentions_of(task.model)
-        for module in maps.values():
-            module.visible = True
-        try:
-            weights = outputs_of(task.model, dict(maps), batch.x).values()
-        finally:
-            for module in maps.values():
-                module.visible = False
-        shares = torch.stack([sink_share(attention) for attention in weights])
+        shares = torch.stack([sink_share(found) for found in attention_weights(task.model, batch.x)])
         row: dict[str, float | Tensor] = {
             f"attention_sink/block={k}": share for k, share in enumerate(shares, 1)
         }
@@ -103,3 +95,15 @@ def blocks_of(model: nn.Module) -> dict[str, nn.Module]:
 def attentions_of(model: nn.Module) -> dict[str, Attention]:
     """The modules that compute attention weights, by name."""
     return {name: module for name, module in model.named_modules() if isinstance(module, Attention)}
+
+
+def attention_weights(model: nn.Module, x: Tensor) -> list[Tensor]:
+    """Of each block, ``(batch, heads, to, from)``; in evaluation mode."""
+    maps = attentions_of(model)
+    for module in maps.values():
+        module.visible = True
+    try:
+        return list(outputs_of(model, dict(maps), x).values())
+    finally:
+        for module in maps.values():
+            module.visible = False

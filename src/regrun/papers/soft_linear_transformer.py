@@ -1,0 +1,118 @@
+"""*Softmax-free Linear Transformers*: what their attention costs, and whether its inverse is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from regrun.measures.timing import in_turns
+from regrun.models.attention import Attention, DotProductAttention
+from regrun.models.gaussian_attention import GaussianAttention, gaussian, newton_inverse
+from regrun.procedures.base import Context, Description, StoppedError
+
+KINDS: dict[str, Callable[[], Attention]] = {
+    "softmax": DotProductAttention,
+    "low_rank": lambda: GaussianAttention(tokens=49),
+}
+
+
+class AttentionTimes:
+    """Times one head of attention, forward, as sequences grow.
+
+    ``time_growth/KIND`` is the ratio of the times for the longest and the second longest sequence, of
+    ``softmax`` and of the Gaussian kernel of ``low_rank`` through 49 pooled tokens;
+    ``speedup/length=n`` how many times as long softmax takes. Medians, the kinds taking turns.
+
+    Args:
+        lengths: of sequences, ascending, at least two.
+        width: of queries, keys and values.
+        rounds: that are timed.
+    """
+
+    metrics = ("time_growth", "speedup")
+
+    def __init__(self, lengths: Sequence[int] = (512, 2048, 8192), width: int = 32, rounds: int = 15) -> None:
+        if len(lengths) < 2 or list(lengths) != sorted({*lengths}) or min(lengths[0], width, rounds) < 1:
+            raise ValueError(
+                "lengths must be at least two, ascending, and all sizes at least 1, "
+                f"got {list(lengths)}, {width} and {rounds}"
+            )
+        self.lengths = lengths
+        self.width = width
+        self.rounds = rounds
+
+    @torch.no_grad()
+    def __call__(self, context: Context) -> dict[str, float]:
+        """Time."""
+        generator = torch.Generator().manual_seed(context.seed)
+        context.begin(Description(steps=len(self.lengths)))
+        row: dict[str, float] = {}
+        times: list[list[float]] = []
+        for step, length in enumerate(self.lengths):
+            if context.stop.requested:
+                raise StoppedError
+            q, k, v = torch.randn(3, 1, 1, length, self.width, generator=generator).unbind(0)
+            calls = [_mixing(make(), q, k, v) for make in KINDS.values()]
+            in_turns(calls, 1)  # to warm up
+            times.append(in_turns(calls, self.rounds))
+            row[f"speedup/length={length}"] = times[-1][0] / times[-1][1]
+            context.log(step, row)
+        for place, kind in enumerate(KINDS):
+            row[f"time_growth/{kind}"] = times[-1][place] / times[-2][place]
+        context.log(len(self.lengths), row)
+        return row
+
+
+def _mixing(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Callable[[], Tensor]:
+    return lambda: attention.mix(q, k, v, causal=False)
+
+
+class NewtonCheck:
+    """The iterated inverse of Gaussian kernels of random tokens, in float64.
+
+    ``inverse_error`` is ``|A Y A - A| / |A|`` in the Frobenius norm, the largest over kernels;
+    ``gradient_error`` the relative distance of its gradient from that of ``torch.linalg.pinv``;
+    ``condition`` the largest condition number.
+
+    Args:
+        tokens: of a kernel.
+        width: of a token.
+        kernels: how many.
+        iterations: of Newton's method.
+    """
+
+    metrics = ("inverse_error", "gradient_error", "condition")
+
+    def __init__(self, tokens: int = 49, width: int = 32, kernels: int = 50, iterations: int = 20) -> None:
+        if min(tokens, width, kernels, iterations) < 1:
+            raise ValueError("tokens, width, kernels and iterations must be at least 1")
+        self.tokens = tokens
+        self.width = width
+        self.kernels = kernels
+        self.iterations = iterations
+
+    def __call__(self, context: Context) -> dict[str, float]:
+        """Invert."""
+        generator = torch.Generator().manual_seed(context.seed)
+        context.begin(Description(steps=1, precision="64-true"))
+        x = torch.randn(self.kernels, self.tokens, self.width, generator=generator, dtype=torch.float64)
+        a = gaussian(x, x).requires_grad_()
+        direction = torch.randn(a.shape, generator=generator, dtype=torch.float64)
+        y = newton_inverse(a, self.iterations)
+        (found,) = torch.autograd.grad((y * direction).sum(), a)
+        (expected,) = torch.autograd.grad((torch.linalg.pinv(a) * direction).sum(), a)
+        a, y = a.detach(), y.detach()
+        row = {
+            "inverse_error": float((norms(a @ y @ a - a) / norms(a)).amax()),
+            "gradient_error": float((norms(found - expected) / norms(expected)).amax()),
+            "condition": float(torch.linalg.cond(a).amax()),
+        }
+        context.log(1, row)
+        return row
+
+
+def norms(a: Tensor) -> Tensor:
+    """Frobenius norms of matrices."""
+    return torch.linalg.matrix_norm(a)
