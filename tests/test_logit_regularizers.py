@@ -350,7 +350,7 @@ def test_a_teachers_targets_are_cross_entropy_with_its_probabilities() -> None:
         expected = (
             F.cross_entropy(z / temperature, (teacher[index] / temperature).softmax(1)) * temperature**2
         )
-        torch.testing.assert_close(taught.loss(step), expected.float())
+        torch.testing.assert_close(taught.loss(step), expected, check_dtype=False)
     both = SoftTargets(0.3)
     both.teach(teacher)
     soft = F.cross_entropy(z, teacher.softmax(1))

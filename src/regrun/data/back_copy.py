@@ -58,7 +58,8 @@ class BackCopy(Dataset):
         shape = torch.full((self.symbols, self.symbols), self.concentration, dtype=torch.float64)
         chain = torch._standard_gamma(shape, generator=generator).clamp_min(1e-30)
         chain = chain / chain.sum(1, keepdim=True)
-        return Splits(*(self._sequences(chain, count, generator) for count in (self.train, self.test)))
+        train = self._sequences(chain, self.train, generator)
+        return Splits(train, self._sequences(chain, self.test, generator))
 
     def _sequences(self, chain: Tensor, count: int, generator: torch.Generator) -> Samples:
         codes = torch.full((count, self.length + 1), self.symbols)

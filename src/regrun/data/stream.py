@@ -73,7 +73,7 @@ class BatchList:
         batch_size: samples per batch over all ranks together.
         rank: this process, out of ``world_size``.
         world_size: how many processes evaluate together.
-        most: only so many samples, spread evenly, because a split may lie in the order of its labels.
+        most: only so many samples, spread evenly.
     """
 
     def __init__(
@@ -81,8 +81,7 @@ class BatchList:
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size
-        n = min(most or len(samples), len(samples))
-        self.index = torch.arange(n, device=samples.x.device) * len(samples) // n
+        self.index = spread(samples, most)
         self.shard = slice(rank, None, world_size)
 
     def __len__(self) -> int:
@@ -92,3 +91,9 @@ class BatchList:
         for start in range(0, len(self.index), self.batch_size):
             index = self.index[start : start + self.batch_size][self.shard]
             yield Batch(self.samples.x[index], self.samples.y[index], index)
+
+
+def spread(samples: Samples, most: int | None) -> torch.Tensor:
+    """Positions of at most so many samples, spread evenly: a split may lie in the order of its labels."""
+    n = min(most or len(samples), len(samples))
+    return torch.arange(n, device=samples.x.device) * len(samples) // n

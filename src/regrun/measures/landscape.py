@@ -26,14 +26,12 @@ class Landscape:
         model: the network; its parameters stay as they are.
         loss: of an output and a batch, a scalar: a mean over samples.
         batch: the samples, as the model reads them.
-        curved: whether Hessian-vector products will be asked for; without them a gradient costs less.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, batch: Batch, curved: bool = True) -> None:
+    def __init__(self, model: nn.Module, loss: Loss, batch: Batch) -> None:
         self.model = model
         self.loss = loss
         self.batch = batch
-        self.curved = curved
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.size = sum(p.numel() for p in self.parameters.values())
 
@@ -53,9 +51,7 @@ class Landscape:
     @cached_property
     def _gradient(self) -> Tensor:
         weights = list(self.parameters.values())
-        return self.flat(
-            torch.autograd.grad(self._value, weights, create_graph=self.curved, materialize_grads=True)
-        )
+        return self.flat(torch.autograd.grad(self._value, weights, create_graph=True, materialize_grads=True))
 
     def value(self) -> Tensor:
         """The loss."""
@@ -66,13 +62,7 @@ class Landscape:
         return self._gradient.detach()
 
     def hessian_vector(self, v: Tensor) -> Tensor:
-        """``H v`` with the Hessian ``H`` of the loss (Pearlmutter 1994).
-
-        Raises:
-            RuntimeError: if the landscape is not ``curved``.
-        """
-        if not self.curved:
-            raise RuntimeError("this landscape was made for gradients only; set curved=True")
+        """``H v`` with the Hessian ``H`` of the loss (Pearlmutter 1994)."""
         if not self._gradient.requires_grad:
             return torch.zeros_like(v)  # the loss is linear in the weights
         weights = list(self.parameters.values())

@@ -81,7 +81,7 @@ class FullBatchDescent:
             if context.stop.requested:
                 raise StoppedError
             with measuring(model):
-                landscape = Landscape(model, loss, batch, curved=self.power is not None)
+                landscape = Landscape(model, loss, batch)
                 now = float(landscape.value())
                 if not math.isfinite(now):
                     now = DIVERGED

@@ -34,16 +34,14 @@ class BlockGradients(SampleProbe):
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
         batch, _ = self.batch(task)
-        rows = []
+        squares, total = torch.zeros((), dtype=torch.float64, device=batch.x.device), None
+        blocks = max(1, len(batch.x) // self.block)
         with measuring(task.model):
-            blocks = max(1, len(batch.x) // self.block)
             for start in range(blocks):
                 part = slice(start, None, blocks)
                 block = batch._replace(x=batch.x[part], y=batch.y[part], index=batch.index[part])
-                landscape = Landscape(task.model, task.criterion.loss, block, curved=False)
-                rows.append(landscape.gradient().double())
-        gradients = torch.stack(rows)
-        return {
-            "block_gradient": gradients.square().sum(1).mean(),
-            "full_gradient": gradients.mean(0).square().sum(),
-        }
+                gradient = Landscape(task.model, task.criterion.loss, block).gradient().double()
+                squares += gradient.square().sum()
+                total = gradient if total is None else total.add_(gradient)
+        assert total is not None
+        return {"block_gradient": squares / blocks, "full_gradient": (total / blocks).square().sum()}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from regrun.data.base import Batch, Samples, Tokens
+from regrun.data.stream import spread
 from regrun.errors import nearest, one_line
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
@@ -63,9 +64,7 @@ class SampleProbe(Probe):
             return self._batch(task, samples, most)
 
     def _batch(self, task: Task, samples: Samples, most: int | None) -> tuple[Batch, Tensor]:
-        n = min(most or self.samples, len(samples))
-        # An even spread, because a split may lie in the order of its labels.
-        index = torch.arange(n, device=samples.x.device) * len(samples) // n
+        index = spread(samples, most or self.samples)
         dtype = next(task.model.parameters()).dtype
         x = task.inputs.prepare(samples.x[index])
         x, y = (part.to(dtype) if part.is_floating_point() else part for part in (x, samples.y[index]))

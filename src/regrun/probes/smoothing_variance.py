@@ -62,7 +62,7 @@ class SmoothingVariance(Probe):
                 batch = Batch(task.inputs.prepare(samples.x[index]), samples.y[index], index)
                 for share, rows in ((0.0, hard), (self.share, smooth)):
                     loss = SmoothedCrossEntropy(share)
-                    rows.append(Landscape(task.model, loss, batch, curved=False).gradient().double())
+                    rows.append(Landscape(task.model, loss, batch).gradient().double())
         first, second = torch.stack(hard), torch.stack(smooth)
         mean = first.mean(0)
         return {

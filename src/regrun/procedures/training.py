@@ -24,7 +24,7 @@ from regrun.procedures.trainer import (
     quiet_lightning,
 )
 from regrun.regularizers.base import Regularizer
-from regrun.tasks.supervised import Supervised, evaluated
+from regrun.tasks.supervised import Supervised, evaluated, in_double_precision
 
 
 class SupervisedTraining:
@@ -123,7 +123,7 @@ class SupervisedTraining:
         """
         task = self.build(splits, 0, lambda step, metrics: None)
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-        if any(value.dtype == torch.float64 for name, value in state.items() if name.startswith("model.")):
+        if in_double_precision(state):
             task.double()  # before loading, which would round
         prefix = "model."
         weights = {name.removeprefix(prefix): w for name, w in state.items() if name.startswith(prefix)}

@@ -371,9 +371,7 @@ class Supervised(pl.LightningModule):
         """Keep the random states until training starts: setting up draws random numbers too."""
         self._random_state = checkpoint.get("random_state")
         # Lightning converts to double precision only after loading, which would round what it loads.
-        # Of the model alone: a probe may remember something in float64 beside a model in float32.
-        state = checkpoint["state_dict"].items()
-        if any(value.dtype == torch.float64 for name, value in state if name.startswith("model.")):
+        if in_double_precision(checkpoint["state_dict"]):
             self.double()
 
     def on_train_start(self) -> None:
@@ -388,6 +386,11 @@ class Supervised(pl.LightningModule):
         np.random.set_state(("MT19937", keys, legacy["pos"], legacy["has_gauss"], legacy["gauss"]))
         if "cuda" in state and len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def in_double_precision(state: Mapping[str, Tensor]) -> bool:
+    """Whether a task's state is of a model in float64; a probe may remember something so beside any model."""
+    return any(value.dtype == torch.float64 for name, value in state.items() if name.startswith("model."))
 
 
 def evaluated(dataset: Dataset) -> list[str]:
