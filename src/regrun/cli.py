@@ -15,6 +15,7 @@ VERBS = {
     "show": "show",
     "doctor": "doctor",
     "reproduce": "reproduce",
+    "matrix": "matrix",
     "report": "report",
     "verify": "verify",
 }
@@ -22,6 +23,7 @@ USAGE = """\
 regrun experiment=grokking regularizer=stablemax       one run
 regrun -m experiment=grokking seed=0,1,2               a sweep; again: only what is missing
 regrun reproduce grokking                              all arms × seeds, then the verdicts and the report
+regrun matrix losses                                   every component on every problem, tuned alike
 regrun report | verify NAME                            every verdict so far; do the ledger's figures hold
 regrun list [words] | show NAME | doctor               what is there, what it says, is the machine fit
 regrun --help                                          every group and option, Hydra's own included

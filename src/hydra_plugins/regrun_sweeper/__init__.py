@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -33,20 +34,12 @@ class RegrunSweeper(BasicSweeper):
         return returns
 
 
-class ArmsSweeper(Sweeper):
-    """All arms × seeds of an experiment, less what is complete.
+class _Planned(Sweeper):
+    """A sweep whose jobs are known from elsewhere than the command line."""
 
-    Args:
-        arms: names; ``None`` for all.
-        seeds: how many, from 0.
-    """
-
-    def __init__(self, arms: Sequence[str] | None = None, seeds: int = 3) -> None:
-        self.arms = arms
-        self.seeds = seeds
-        self.config: DictConfig
-        self.launcher: Launcher
-        self.hydra_context: HydraContext
+    config: DictConfig
+    launcher: Launcher
+    hydra_context: HydraContext
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """What Hydra gives a sweeper."""
@@ -58,9 +51,48 @@ class ArmsSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
+
+class ArmsSweeper(_Planned):
+    """All arms × seeds of an experiment, less what is complete.
+
+    Args:
+        arms: names; ``None`` for all.
+        seeds: how many, from 0.
+    """
+
+    def __init__(self, arms: Sequence[str] | None = None, seeds: int = 3) -> None:
+        self.arms = arms
+        self.seeds = seeds
+
     def sweep(self, arguments: list[str]) -> Any:
         """Run what is missing of the arms × seeds, with one live table."""
         from regrun.reproduction.arms_sweep import run_arms
 
         loader = self.hydra_context.config_loader
         return run_arms(arguments, self.arms, self.seeds, self.config, loader, self.launcher)
+
+
+class JobsSweeper(_Planned):
+    """Jobs that are given one by one, less what is complete.
+
+    Args:
+        jobs: the overrides of each.
+        labels: what each is called, as many.
+    """
+
+    def __init__(self, jobs: Sequence[Sequence[str]] = (), labels: Sequence[str] = ()) -> None:
+        self.jobs = jobs
+        self.labels = labels
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run what is missing."""
+        from regrun.sweep import resolve_job, run_jobs, summarize
+
+        loader = self.hydra_context.config_loader
+        resolved = [
+            replace(resolve_job([*arguments, *job], self.config, loader), label=label)
+            for job, label in zip(self.jobs, self.labels, strict=True)
+        ]
+        outcomes, returns = run_jobs(resolved, self.launcher, self.config)
+        summarize(outcomes, len({job.directory for job in resolved}))
+        return returns

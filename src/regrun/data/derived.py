@@ -61,7 +61,7 @@ class LongTailed(Derived):
     """A classification problem whose classes are ever rarer, in the order of their numbers.
 
     Of class ``c`` there stay ``round(largest * imbalance^(-c / (classes - 1)))`` train samples, drawn by the
-    seed; the test split stays as it is. Cui et al., arXiv 1901.05555.
+    seed; the other splits stay as they are. Cui et al., arXiv 1901.05555.
 
     Args:
         dataset: of class indices.
@@ -73,8 +73,6 @@ class LongTailed(Derived):
         super().__init__(dataset)
         if largest < 1 or imbalance < 1:
             raise ValueError(f"largest and imbalance must be at least 1, got {largest} and {imbalance}")
-        if dataset.validation:
-            raise ValueError("a long-tailed dataset has no validation split; set validation=0")
         self.largest = largest
         self.imbalance = imbalance
 
@@ -101,4 +99,4 @@ class LongTailed(Derived):
             kept.append(mine[torch.randperm(len(mine), generator=generator)[:count]])
         index = torch.cat(kept).sort().values
         chosen = Samples(train.x[index], train.y[index], train.clean[index])
-        return Splits(chosen, splits.test, None, splits.notes)
+        return replace(splits, train=chosen)

@@ -38,6 +38,7 @@ class ModularArithmetic(OperationTable):
         label_corruption: see ``OperationTable``.
         include_true: see ``OperationTable``.
         lowest: the smallest operand, 0 for all residues, 1 to leave zero out.
+        validation: see ``OperationTable``.
 
     Raises:
         ValueError: if a parameter is out of its range or the modulus of a division is not prime.
@@ -51,6 +52,7 @@ class ModularArithmetic(OperationTable):
         label_corruption: float = 0.0,
         include_true: bool = False,
         lowest: int = 0,
+        validation: int = 0,
     ) -> None:
         if modulus < 2:
             raise ValueError(f"modulus must be at least 2, got {modulus}")
@@ -66,7 +68,7 @@ class ModularArithmetic(OperationTable):
         self.modulus = modulus
         self.operation = operation
         self.lowest = lowest
-        super().__init__(modulus, train_fraction, label_corruption, include_true)
+        super().__init__(modulus, train_fraction, label_corruption, include_true, validation)
 
     def table(self) -> tuple[Tensor, Tensor]:
         """Every pair and its label: int64 ``(n, 2)`` and ``(n,)``."""

@@ -24,18 +24,27 @@ class OperationTable(Dataset):
         label_corruption: share of the train labels that is drawn anew, uniformly, in ``[0, 1]``. The test
             labels stay clean.
         include_true: whether a label that is drawn anew may be the true one.
+        validation: how many of the pairs that are not trained on are set apart to choose by.
 
     Raises:
         ValueError: if a parameter is out of its range.
     """
 
     def __init__(
-        self, symbols: int, train_fraction: float, label_corruption: float, include_true: bool
+        self,
+        symbols: int,
+        train_fraction: float,
+        label_corruption: float,
+        include_true: bool,
+        validation: int = 0,
     ) -> None:
         check_fraction("train_fraction", train_fraction)
         if not 0 <= label_corruption <= 1:
             raise ValueError(f"label_corruption must lie in [0, 1], got {label_corruption}")
+        if validation < 0:
+            raise ValueError(f"validation must be at least 0, got {validation}")
         self.train_fraction = train_fraction
+        self.validation = validation
         self.label_corruption = label_corruption
         self.include_true = include_true
         self.inputs = Tokens(vocabulary=symbols, length=2)
@@ -46,13 +55,17 @@ class OperationTable(Dataset):
         x, y = self.table()
         generator = torch.Generator().manual_seed(seed)
         train, test = split_at_random(len(x), self.train_fraction, generator)
+        apart, test = test[: self.validation], test[self.validation :]
         if not len(train) or not len(test):
             raise ValueError(
-                f"train_fraction={self.train_fraction} of {len(x)} pairs leaves a split without samples"
+                f"train_fraction={self.train_fraction} of {len(x)} pairs"
+                + (f" and {self.validation} for validation" if self.validation else "")
+                + " leave a split without samples"
             )
         clean = y[train]
         noisy = redraw_labels(clean, self.classes, self.label_corruption, generator, self.include_true)
-        return Splits(Samples(x[train], noisy, clean), Samples(x[test], y[test], y[test]))
+        held = Samples(x[apart], y[apart], y[apart]) if self.validation else None
+        return Splits(Samples(x[train], noisy, clean), Samples(x[test], y[test], y[test]), held)
 
     @abstractmethod
     def table(self) -> tuple[Tensor, Tensor]:

@@ -59,12 +59,7 @@ class Experiment:
     @property
     def changes(self) -> list[str]:
         """The overrides by which it differs from the experiment as it stands."""
-        return [
-            word
-            for word in self.overrides
-            if re.split(r"[./@=]", word.lstrip("+~"), maxsplit=1)[0] not in NOT_OF_THE_EXPERIMENT
-            or word.startswith("trainer.precision")
-        ]
+        return changes(self.overrides)
 
     @property
     def variant(self) -> str:
@@ -142,6 +137,16 @@ def load_experiment(name: str, scale: str, overrides: Sequence[str], config_dir:
     return Experiment(
         name, scale, tuple(overrides), config_dir, config, arms, read_claims(config["claims"], arms)
     )
+
+
+def changes(overrides: Sequence[str]) -> list[str]:
+    """The overrides that change numbers, rather than say where and how runs are executed."""
+    return [
+        word
+        for word in overrides
+        if re.split(r"[./@=]", word.lstrip("+~"), maxsplit=1)[0] not in NOT_OF_THE_EXPERIMENT
+        or word.startswith("trainer.precision")
+    ]
 
 
 def check_effect(overrides: Sequence[str], arms: Mapping[str, Arm]) -> None:

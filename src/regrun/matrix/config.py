@@ -1,0 +1,167 @@
+"""A cross table as its file describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from regrun.catalogue import read_yaml
+from regrun.errors import UserError, nearest
+from regrun.paths import conf_dir
+
+
+class Model(BaseModel):
+    """Part of a table; unknown keys are an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Range(Model):
+    """Where a parameter is drawn from: uniformly between two ends, or uniformly in the logarithm.
+
+    Attributes:
+        low: the lower end.
+        high: the upper one.
+        log: whether the logarithm is uniform.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"low must lie below high, and above 0 with log, got {self.low} and {self.high}")
+        return self
+
+
+Search = dict[str, Range | list[float | str]]
+
+
+def flattened(value: Any) -> Any:
+    """Lists within a list as one, so that a file can share parts of lists by YAML's anchors."""
+    if not isinstance(value, list):
+        return value
+    return [word for part in value for word in (flattened(part) if isinstance(part, list) else [part])]
+
+
+Overrides = Annotated[list[str], BeforeValidator(flattened)]
+
+
+class Component(Model):
+    """What is compared.
+
+    Attributes:
+        overrides: what one would type to choose it.
+        search: its own parameters that are tuned, by key; it begins with the values of its config.
+    """
+
+    overrides: Overrides = []
+    search: Search = {}
+
+
+class Problem(Model):
+    """What they are compared on.
+
+    Attributes:
+        says: what is asked, in a few words.
+        overrides: what one would type.
+        tune: more overrides while tuning.
+        measure: the metric that is compared.
+        choose: the metric by which trials are chosen, on samples set apart.
+        better: whether the higher or the lower is the better of both.
+        search: parameters that are tuned for every component, the baseline, too.
+    """
+
+    says: str
+    overrides: Overrides
+    tune: Overrides = []
+    measure: str
+    choose: str
+    better: Literal["higher", "lower"] = "higher"
+    search: Search = {}
+
+
+class Table(Model):
+    """A cross table.
+
+    Attributes:
+        title: its name in words.
+        says: what it asks.
+        baseline: the component that the others are compared with.
+        trials: settings that are tried in each cell, the first of them the component's own.
+        tuning_seed: the seed of trials, none of those that are compared.
+        seeds: how many are compared, from 0.
+        components: by name.
+        problems: by name.
+    """
+
+    title: str
+    says: str
+    baseline: str
+    trials: int = Field(ge=1)
+    tuning_seed: int = 1000
+    seeds: int = Field(ge=2)
+    components: dict[str, Component]
+    problems: dict[str, Problem]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.baseline not in self.components:
+            raise ValueError(
+                f"the baseline {self.baseline!r} is no component{nearest(self.baseline, self.components)}"
+            )
+        if self.tuning_seed < self.seeds:
+            raise ValueError(f"tuning_seed {self.tuning_seed} is one of the seeds that are compared")
+        return self
+
+    def part(self, components: Sequence[str] | None, problems: Sequence[str] | None) -> Table:
+        """The table with some of its rows and columns; the baseline always stays.
+
+        Raises:
+            UserError: names the one that does not exist.
+        """
+        for wanted, known, kind in (
+            (components, self.components, "component"),
+            (problems, self.problems, "problem"),
+        ):
+            for name in wanted or []:
+                if name not in known:
+                    raise UserError(f"no {kind} {name!r}{nearest(name, known)} (known: {', '.join(known)})")
+        rows = {
+            name: part
+            for name, part in self.components.items()
+            if components is None or name in components or name == self.baseline
+        }
+        columns = {name: part for name, part in self.problems.items() if problems is None or name in problems}
+        return self.model_copy(update={"components": rows, "problems": columns})
+
+
+def tables(folders: Sequence[Path] = ()) -> dict[str, Path]:
+    """The files of all tables, by name; later folders win."""
+    return {
+        file.stem: file
+        for folder in (conf_dir(), *folders)
+        for file in sorted((folder / "matrix").glob("*.yaml"))
+    }
+
+
+def load_table(name: str, config_dir: str | None = None) -> Table:
+    """Read a table.
+
+    Raises:
+        UserError: in plain words, with the nearest right spelling.
+    """
+    known = tables([Path(config_dir)] if config_dir else [])
+    if name not in known:
+        raise UserError(f"there is no matrix {name!r}{nearest(name, known)} (known: {', '.join(known)})")
+    try:
+        return Table.model_validate(read_yaml(known[name]))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the table"
+        raise UserError(f"{known[name]}: {where}: {first['msg']}") from error
