@@ -39,7 +39,7 @@ class Range(Model):
         return self
 
 
-Search = dict[str, Range | list[float | str]]
+Search = dict[str, Range | list[int | float | str]]
 
 
 def flattened(value: Any) -> Any:
