@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regrun.ledger import read_entry
+from regrun.report.cross_table import read_result
 from regrun.report.documents import write_documents
 
 ROOT = Path(__file__).parents[1]
@@ -12,7 +13,12 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> None:
     """See the module."""
-    write_documents(ROOT, [read_entry(file) for file in sorted((ROOT / "outputs" / "ledger").glob("*.json"))])
+    ledger = ROOT / "outputs" / "ledger"
+    write_documents(
+        ROOT,
+        [read_entry(file) for file in sorted(ledger.glob("*.json"))],
+        [read_result(file) for file in sorted((ledger / "matrix").glob("*.json"))],
+    )
 
 
 if __name__ == "__main__":

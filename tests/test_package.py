@@ -117,41 +117,46 @@ def test_a_paper_of_ones_own(regrun: Command, tmp_path: Path, monkeypatch: pytes
     """What CONTRIBUTING.md walks through, word for word."""
     shutil.copytree(OWN, tmp_path, dirs_exist_ok=True)
     own = ["--config-dir", "conf"]
-    untrusted = regrun(*own, "experiment=norm_loss", "regularizer=norm_loss")
+    untrusted = regrun(*own, "experiment=soft_orthogonality", "regularizer=soft_orthogonality")
     assert untrusted.code == 2
-    assert "REGRUN_TRUST=norm_loss_paper" in untrusted.err
-    monkeypatch.setenv("REGRUN_TRUST", "norm_loss_paper")
-    assert "norm_loss" in regrun("list", *own, "norm").out
-    shown = regrun("show", *own, "norm_loss")
-    assert "regrun --config-dir conf experiment=norm_loss regularizer=norm_loss" in shown.out
-    result = regrun(*own, "experiment=norm_loss", "regularizer=norm_loss", "logger=csv")
+    assert "REGRUN_TRUST=orthogonality_paper" in untrusted.err
+    monkeypatch.setenv("REGRUN_TRUST", "orthogonality_paper")
+    assert "soft_orthogonality" in regrun("list", *own, "orthog").out
+    shown = regrun("show", *own, "soft_orthogonality")
+    assert (
+        "regrun --config-dir conf experiment=soft_orthogonality regularizer=soft_orthogonality" in shown.out
+    )
+    result = regrun(*own, "experiment=soft_orthogonality", "regularizer=soft_orthogonality", "logger=csv")
     assert result.code == 0, result.err
     record = Record(only_record(tmp_path))
-    assert record.directory.parent.name == "norm_loss"
-    assert record.manifest()["command"].startswith("regrun --config-dir conf experiment=norm_loss")
+    assert record.directory.parent.name == "orthogonal"
+    assert record.manifest()["command"].startswith("regrun --config-dir conf experiment=soft_orthogonality")
     # Ours goes with theirs: their regularizer in our experiment.
     mixed = regrun(
-        *own, "experiment=grokking", "scale=smoke", "regularizer=[stablemax,norm_loss]", "logger=csv"
+        *own, "experiment=grokking", "scale=smoke", "regularizer=[stablemax,soft_orthogonality]", "logger=csv"
     )
     assert mixed.code == 0, mixed.err
 
 
-def test_norm_loss_pulls_rows_to_unit_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_soft_orthogonality_pulls_rows_to_be_orthonormal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(OWN))
     from types import SimpleNamespace
 
     import torch
-    from norm_loss_paper import NormLoss
+    from orthogonality_paper import SoftOrthogonality
     from torch import nn
 
     model = nn.Linear(5, 3)
     step = SimpleNamespace(task=SimpleNamespace(model=model))
-    penalty = NormLoss(0.5).penalty(step)
-    norms = model.weight.norm(dim=1)
-    assert penalty.item() == pytest.approx(0.5 * (1 - norms).square().sum().item())
+    penalty = SoftOrthogonality(0.5).penalty(step)
+    singular = torch.linalg.svdvals(model.weight)
+    assert penalty.item() == pytest.approx(0.5 * (singular.square() - 1).square().sum().item(), rel=1e-5)
     penalty.backward()
-    torch.testing.assert_close(model.weight.grad, (1 - 1 / norms)[:, None].detach() * model.weight.detach())
+    weight = model.weight.detach()
+    torch.testing.assert_close(model.weight.grad, 2 * (weight @ weight.T - torch.eye(3)) @ weight)
     assert model.bias.grad is None
+    nn.init.orthogonal_(model.weight)
+    assert SoftOrthogonality(0.5).penalty(step).item() == pytest.approx(0, abs=1e-10)
 
 
 def test_hydras_own_habits_work(regrun: Command, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from conftest import CHECKOUT
 from regrun.app import check_command, compose_config, first_job, plain_config
 from regrun.catalogue import find
+from regrun.matrix.config import load_table
 from regrun.reproduction.experiment import load_experiment
 from regrun.verbs.listing import run as list_things
 from regrun.verbs.reproduce import parser
@@ -27,15 +28,17 @@ def test_every_command_in_the_documents_is_right(
 ) -> None:
     words = shlex.split(re.sub(r"    .*", "", command))[1:]
     monkeypatch.chdir(CHECKOUT / "tests" / "own_paper")
-    monkeypatch.setenv("REGRUN_TRUST", "norm_loss_paper")
+    monkeypatch.setenv("REGRUN_TRUST", "orthogonality_paper")
     if words[0] == "list":
         assert list_things(["grokking"]) == 0
     elif words[0] == "show":
         name = words[-1]
-        assert name == "outputs/..." or name == "norm_loss" or find(name)
+        assert name == "outputs/..." or name == "soft_orthogonality" or find(name)
     elif words[0] == "reproduce":
         options = parser().parse_intermixed_args(words[1:])
         assert load_experiment(options.name, options.scale, options.overrides, options.config_dir).claims
+    elif words[0] == "matrix":
+        assert load_table(words[1])
     elif words[0] == "verify":
         assert find(words[1]).group == "experiment"
     elif words[0] not in ("doctor", "report"):

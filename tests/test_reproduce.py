@@ -15,7 +15,8 @@ from regrun.catalogue import experiments
 from regrun.claims import Verdict, read_claims
 from regrun.ledger import ledger_file, read_entry, write_entry
 from regrun.record import Record, Status
-from regrun.report.documents import BEGIN, END, readme_table, reproductions, with_table
+from regrun.report.cross_table import read_result
+from regrun.report.documents import BEGIN, END, readme_table, reproductions, with_matrices, with_table
 from regrun.reproduction.experiment import load_experiment
 from regrun.verbs.reproduce import looks
 from tiny import write_tiny
@@ -348,6 +349,8 @@ def test_the_documents_are_those_of_the_ledger() -> None:
     assert (CHECKOUT / "REPRODUCTIONS.md").read_text() == reproductions(entries)
     readme = (CHECKOUT / "README.md").read_text()
     assert readme == with_table(readme, entries)
+    tables = sorted((CHECKOUT / "outputs" / "ledger" / "matrix").glob("*.json"))
+    assert readme == with_matrices(readme, [read_result(file) for file in tables])
     assert readme_table(entries) in readme[readme.index(BEGIN) : readme.index(END)]
 
 

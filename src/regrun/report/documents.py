@@ -7,12 +7,14 @@ from pathlib import Path
 
 from regrun.claims import Bounds, Verdict
 from regrun.claims.wording import estimate_text, figure
+from regrun.matrix.cells import Result
 from regrun.report.page import paper_figures
 from regrun.report.terminal import MARKS
 from regrun.reproduction.entry import ClaimEntry, Entry
 from regrun.reproduction.progress import duration
 
 BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
+TABLES_BEGIN, TABLES_END = "<!-- matrix -->", "<!-- /matrix -->"
 
 
 def reproductions(entries: Sequence[Entry]) -> str:
@@ -46,8 +48,50 @@ def readme_table(entries: Sequence[Entry]) -> str:
 
 def with_table(text: str, entries: Sequence[Entry]) -> str:
     """A document with the table anew between its marks."""
-    start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
-    return f"{text[:start]}\n{readme_table(entries)}{text[stop:]}"
+    return between(text, BEGIN, END, readme_table(entries))
+
+
+def with_matrices(text: str, results: Sequence[Result]) -> str:
+    """A document with the cross tables anew between their marks."""
+    return between(text, TABLES_BEGIN, TABLES_END, "".join(map(matrix_chapter, results)))
+
+
+def between(text: str, begin: str, end: str, content: str) -> str:
+    """A document with other content between two marks."""
+    start, stop = text.index(begin) + len(begin), text.index(end)
+    return f"{text[:start]}\n{content}{text[stop:]}"
+
+
+def matrix_chapter(result: Result) -> str:
+    """A cross table: its heat map, what was run, and what differs."""
+    columns = "; ".join(f"{name}: {problem.says}" for name, problem in result.problems.items())
+    different = [
+        f"{cell.component} on {cell.problem} ({'better' if cell.difference > 0 else 'worse'} by "
+        f"{figure(abs(cell.difference))}, p {p_value(cell.p_holm)})"
+        for cell in result.cells
+        if cell.significant
+    ]
+    empty = [f"{cell.component} on {cell.problem} ({cell.why})" for cell in result.cells if cell.why]
+    return "\n".join(
+        [
+            f"![{result.title}: means over {result.seeds} seeds, by component and problem]"
+            f"(outputs/ledger/matrix/{result.name}.svg)\n",
+            f"*{result.title}*, means over {result.seeds} seeds; {result.trials} trials for each cell "
+            f"with seed {result.tuning_seed}. Colours are differences from {result.baseline}, by column. {columns}. "
+            f"{result.cost.runs} runs, {duration(result.cost.wall_seconds)} of run time on "
+            f"{result.environment['cpu']}.\n",
+            "After Holm's correction over the table, these differ at 5 %: "
+            + ("; ".join(different) if different else "none")
+            + "."
+            + (f" Without a value: {'; '.join(empty)}." if empty else ""),
+            "",
+        ]
+    )
+
+
+def p_value(p: float | None) -> str:
+    """In a few digits."""
+    return "–" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def _chapter(entry: Entry) -> str:
@@ -93,7 +137,7 @@ def _row(claim: ClaimEntry) -> str:
         f"{estimate_text(Bounds(*c.estimate))} [{figure(c.interval[0])}, {figure(c.interval[1])}]"
         for c in claim.comparisons
     )
-    p = "" if claim.p_holm is None else "< 0.0001" if claim.p_holm < 1e-4 else f"{claim.p_holm:.2g}"
+    p = "" if claim.p_holm is None else p_value(claim.p_holm)
     says = f"{claim.says} **{claim.verdict.value}**" + (
         "" if claim.verdict is Verdict.REPRODUCED else f": {claim.why}"
     )
@@ -106,8 +150,9 @@ def cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def write_documents(root: Path, entries: Sequence[Entry]) -> None:
+def write_documents(root: Path, entries: Sequence[Entry], results: Sequence[Result]) -> None:
     """Write both documents of a checkout."""
     (root / "REPRODUCTIONS.md").write_text(reproductions(entries), encoding="utf-8")
     readme = root / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8"), entries), encoding="utf-8")
+    text = with_table(readme.read_text(encoding="utf-8"), entries)
+    readme.write_text(with_matrices(text, results), encoding="utf-8")
