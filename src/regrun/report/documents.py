@@ -77,8 +77,8 @@ def matrix_chapter(result: Result) -> str:
             f"![{result.title}: means over {result.seeds} seeds, by component and problem]"
             f"(outputs/ledger/matrix/{result.name}.svg)\n",
             f"*{result.title}*, means over {result.seeds} seeds; {result.trials} trials for each cell "
-            f"with seed {result.tuning_seed}. Colours are differences from {result.baseline}, by column. {columns}. "
-            f"{result.cost.runs} runs, {duration(result.cost.wall_seconds)} of run time on "
+            f"with seed {result.tuning_seed}. Colours are differences from {result.baseline}, by column. "
+            f"{columns}. {result.cost.runs} runs, {duration(result.cost.wall_seconds)} of run time on "
             f"{result.environment['cpu']}.\n",
             "After Holm's correction over the table, these differ at 5 %: "
             + ("; ".join(different) if different else "none")
