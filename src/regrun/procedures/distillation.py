@@ -41,22 +41,19 @@ class Distillation:
         """Those of the student, and the teacher's accuracy."""
         return [*self.student.metrics, "teacher_accuracy"]
 
-    @torch.no_grad()
     def __call__(self, context: Context) -> dict[str, float]:
         """Train both."""
         stage = context.stage("teacher", self.teacher)
-        task = self.teacher.restore(
-            stage.checkpoint, self.teacher.dataset.load(context.data_dir, context.seed)
-        ).eval()
+        splits = self.teacher.dataset.load(context.data_dir, context.seed)
+        task = self.teacher.restore(stage.checkpoint, splits).eval()
         train = self.student.dataset.load(context.data_dir, context.seed).train
-        logits = torch.cat(
-            [
-                as_output(task.model(task.inputs.prepare(batch.x))).logits.float()
-                for batch in BatchList(train, task.evaluation_batch)
-            ]
-        )
+        with torch.no_grad():  # here, because training leaves gradients enabled
+            logits = torch.cat(
+                [
+                    as_output(task.model(task.inputs.prepare(batch.x))).logits.float()
+                    for batch in BatchList(train, task.evaluation_batch)
+                ]
+            )
         for regularizer in self.taking:
             regularizer.teach(logits)
-        with torch.enable_grad():
-            final = self.student(context)
-        return final | {"teacher_accuracy": stage.metrics["test_accuracy"]}
+        return self.student(context) | {"teacher_accuracy": stage.metrics["test_accuracy"]}
