@@ -152,3 +152,37 @@ def test_a_table_is_run_and_resumed(regrun: Callable[..., Ran], tmp_path: Path) 
     refused = regrun(*words, "--record")
     assert refused.code == 2
     assert "as it stands" in refused.err
+
+
+def test_a_table_of_ones_own_names_what_fails(regrun: Callable[..., Ran], tmp_path: Path) -> None:
+    own = tmp_path / "mine" / "matrix"
+    own.mkdir(parents=True)
+    table = {
+        "title": "Mine",
+        "says": "Which loss takes soft labels?",
+        "baseline": "plain",
+        "trials": 1,
+        "seeds": 2,
+        "components": {"plain": {}, "wrong": {"overrides": ["regularizer=sparse_softmax"]}},
+        "problems": {
+            "parity": {
+                "says": "two classes",
+                "overrides": ["dataset=sparse_parity", "dataset.samples=60", "steps=4", "eval_every=4"],
+                "measure": "test_accuracy",
+                "choose": "train_loss",
+                "better": "lower",
+            }
+        },
+    }
+    (own / "mine.yaml").write_text(json.dumps(table))
+    words = ("logger=csv", "--config-dir", "mine", "hydra/launcher=basic", "trainer.threads=1")
+    result = regrun("matrix", "mine", *words)
+    assert result.code == 1  # ten of two classes cannot be the largest
+    assert "k" in result.out
+    found = read_result(tmp_path / "outputs" / "matrix" / "mine" / "mine.json")
+    assert found.cell("wrong", "parity").why == "no trial gave train_loss"
+    assert len(found.cell("plain", "parity").values) == 2
+    assert regrun("matrix", "mine", "seed=3", *words).code == 2
+    assert "losses" in regrun("matrix").out
+    unknown = regrun("matrix", "mine", "--problems", "party", *words)
+    assert "did you mean 'parity'" in unknown.err

@@ -124,7 +124,7 @@ def check_config_dir(folder: Path) -> None:
         groups = {entry.name for entry in folder.iterdir() if entry.is_dir()}
     except OSError as error:
         raise UserError(f"--config-dir {folder} cannot be read: {error.strerror}") from error
-    if not groups & set(GROUPS):
+    if not groups & {*GROUPS, "matrix"}:
         raise UserError(
             f"--config-dir {folder} holds no regrun configs: expected folders such as experiment/, "
             "dataset/ or regularizer/ with .yaml files"
