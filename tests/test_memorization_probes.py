@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import kurtosis, mannwhitneyu
+from sklearn.feature_selection import f_classif
 from torch import Tensor
 
 from regrun.data import Batch
@@ -17,7 +18,7 @@ from regrun.measures.spectrum import effective_rank
 from regrun.models import Output
 from regrun.probability_maps import Sparsemax
 from regrun.probes import FeatureSpectrum, LogitRange, Margins, Memorization, TopK, WeightDistribution
-from regrun.probes.class_spread import class_spread
+from regrun.probes.class_spread import class_spread, variance_ratio
 
 TASK: Any = SimpleNamespace(classes=3)
 
@@ -114,6 +115,10 @@ def test_features_of_a_class_that_point_one_way_have_no_spread() -> None:
     assert float(class_spread(scale * direction[y], y, 3)) == pytest.approx(0, abs=1e-6)
     opposite = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     assert float(class_spread(opposite, torch.zeros(2, dtype=torch.int64), 1)) == pytest.approx(1 - 2**-0.5)
+    # Analysis of variance: scikit-learn's F is the ratio's inverse, but for the degrees of freedom.
+    z, labels = torch.randn(90, 1, generator=torch.Generator().manual_seed(2)), torch.arange(90) % 3
+    (f,), _ = f_classif(z.numpy(), labels.numpy())
+    assert float(variance_ratio(z, labels, 3)) == pytest.approx((90 - 3) / (3 - 1) / float(f), rel=1e-4)
 
 
 def test_the_distribution_of_weights_is_scipys() -> None:

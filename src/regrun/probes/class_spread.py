@@ -12,9 +12,11 @@ from regrun.regularizers.base import Task
 
 
 class ClassSpread(SampleProbe):
-    """``SPLIT_class_spread``: the mean of ``1 - cos`` between penultimate features and their class's mean.
+    """How far penultimate features of a class are apart, in direction and in place, by true labels.
 
-    By true labels; 0 where all features of a class point the same way.
+    ``SPLIT_class_spread`` is the mean of ``1 - cos`` between features and their class's mean, 0 where all of
+    a class point the same way; ``SPLIT_variance_ratio`` the variance of features around the means of their
+    classes over that of these means, sums over coordinates.
 
     Args:
         samples: how many.
@@ -24,7 +26,7 @@ class ClassSpread(SampleProbe):
 
     def __init__(self, samples: int = 2000, every: int = 1, split: str = "train") -> None:
         super().__init__(samples, every, split)
-        self.metrics = (f"{split}_class_spread",)
+        self.metrics = (f"{split}_class_spread", f"{split}_variance_ratio")
 
     def attach(self, task: Task, trial: Trial) -> None:
         """See ``Probe``."""
@@ -37,7 +39,11 @@ class ClassSpread(SampleProbe):
         """See the class."""
         seen = self.look(task)
         assert seen.output.features is not None
-        return {self.metrics[0]: class_spread(seen.output.features, seen.clean, task.classes)}
+        features, y = seen.output.features, seen.clean
+        return {
+            self.metrics[0]: class_spread(features, y, task.classes),
+            self.metrics[1]: variance_ratio(features, y, task.classes),
+        }
 
 
 def class_spread(features: Tensor, y: Tensor, classes: int) -> Tensor:
@@ -45,3 +51,12 @@ def class_spread(features: Tensor, y: Tensor, classes: int) -> Tensor:
     z = features.double()
     total = torch.zeros(classes, z.shape[1], dtype=z.dtype, device=z.device).index_add_(0, y, z)
     return (1 - F.cosine_similarity(z, total[y], dim=1)).mean()
+
+
+def variance_ratio(features: Tensor, y: Tensor, classes: int) -> Tensor:
+    """The variance of features ``(n, width)`` within classes over that between them, in float64."""
+    z = features.double()
+    total = torch.zeros(classes, z.shape[1], dtype=z.dtype, device=z.device).index_add_(0, y, z)
+    means = total / torch.bincount(y, minlength=classes).clamp_min(1)[:, None]
+    between = (means[y] - z.mean(0)).square().sum()
+    return (z - means[y]).square().sum() / between
