@@ -30,10 +30,7 @@ class Softpick(ProbabilityMap):
     def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
         """See the class."""
         there = scores > -torch.inf
-        # Both sides are divided by exp(m), with m at least 0 so that exp(-m) cannot overflow; expm1 keeps
-        # the digits of scores near 0.
+        # Both sides are divided by exp(m), with m at least 0 so that exp(-m) cannot overflow.
         m = scores.amax(dim, keepdim=True).clamp_min(0).detach()
-        near = torch.expm1(scores.clamp(max=1)) * (-m).exp()
-        far = (scores - m).exp() - (-m).exp()
-        grown = torch.where(scores < 1, near, far).where(there, 0)
+        grown = ((scores - m).exp() - (-m).exp()).where(there, 0)
         return grown.relu() / (grown.abs().sum(dim, keepdim=True) + self.eps * (-m).exp())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor
 
@@ -20,9 +22,10 @@ class AttentionPatterns(SampleProbe):
 
     ``sink_rate`` is the share of heads whose weight for the first position, averaged over sequences and
     later positions, is above 0.3 (Gu et al., arXiv 2410.10781); ``zero_share`` that of weights of visible
-    positions that are exactly 0. ``hidden_kurtosis`` and ``largest_activation`` are the largest over blocks
-    of the kurtosis and of the magnitude of the residual stream. Zuhri et al., arXiv 2504.20966. Costs two
-    passes over ``samples`` sequences.
+    positions that are exactly 0, in float64, where exponentials do not come to it by underflow.
+    ``hidden_kurtosis`` and ``largest_activation`` are the largest over blocks of the kurtosis and of the
+    magnitude of the residual stream. Zuhri et al., arXiv 2504.20966. Costs two passes over ``samples``
+    sequences.
 
     Args:
         samples: sequences.
@@ -45,7 +48,7 @@ class AttentionPatterns(SampleProbe):
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
         batch, _ = self.batch(task)
-        weights = attention_weights(task.model, batch.x)
+        weights = attention_weights(deepcopy(task.model).double(), batch.x)
         sinks = torch.cat([found[..., 1:, 0].mean((0, 2)) for found in weights])
         seen = torch.ones_like(weights[0][0, 0], dtype=torch.bool).tril()
         states = outputs_of(task.model, blocks_of(task.model), batch.x).values()
