@@ -327,6 +327,33 @@ def test_verify_says_what_has_changed_since(regrun: Command, here: Path) -> None
     assert "claims whose lines have changed: fits" in result.out
 
 
+def test_smoke_runs_tell_whether_a_change_has_changed_anything(regrun: Command, here: Path) -> None:
+    file = ledger_file(Path("outputs"), "tiny", "small")
+    entry = read_entry(file)
+    assert entry.habits is not None
+    assert entry.habits.smoke.keys() == entry.arms.keys()
+    verify = ("verify", "tiny", "--config-dir", "conf", "--smoke")
+    entry.code["probes"] = "before"
+    entry.habits.shared.pop()  # a parameter that was not there then
+    write_entry(entry, file)
+    same = regrun(*verify)
+    assert same.code == 0, same.out
+    assert "the code has changed since: probes" in same.out
+    assert "smoke runs of all 4 arms give the figures of then" in same.out
+    entry.habits.smoke["plain"]["test_loss"] *= 1.01
+    write_entry(entry, file)
+    other = regrun(*verify)
+    assert other.code == 3
+    assert "plain: test_loss was" in other.out
+    entry.habits.own["decay"].append("a parameter of another value")
+    write_entry(entry, file)
+    changed = regrun(*verify)
+    assert changed.code == 3
+    assert "settings of the arm decay have changed" in changed.out
+    write_entry(entry.model_copy(update={"habits": None}), file)
+    assert regrun(*verify).code == 2
+
+
 def test_what_is_no_entry_is_said(regrun: Command, here: Path) -> None:
     file = ledger_file(Path("outputs"), "tiny", "small")
     text = file.read_text()

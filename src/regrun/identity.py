@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 IDENTITY_LENGTH = 10
+LEAF_LENGTH = 8
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
@@ -32,5 +33,30 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     }
     if config.get("probe_errors") == "skip":
         asked["probe_errors"] = "skip"
-    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:IDENTITY_LENGTH]
+    return _digest(json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str), IDENTITY_LENGTH)
+
+
+def settings(config: Mapping[str, Any]) -> set[str]:
+    """A short hash of every value that a run's identity is made of, with its key, but for ``_target_``.
+
+    By these a config that has only more keys than before, whose values are the defaults of what came to be a
+    parameter, can be told from one in which a value has changed. Where a class lies does not count.
+
+    Args:
+        config: the resolved config, as plain dictionaries and lists.
+    """
+    asked = {"procedure": config["procedure"], "precision": config["trainer"]["precision"]}
+    return {_digest(f"{key}={json.dumps(value, default=str)}", LEAF_LENGTH) for key, value in _leaves(asked)}
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key != "_target_":
+                yield from _leaves(value, f"{path}.{key}")
+    else:
+        yield path, node
+
+
+def _digest(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

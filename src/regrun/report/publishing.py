@@ -15,6 +15,7 @@ from regrun.report.page import Report, write_report
 from regrun.report.terminal import summary_line, verdict_table
 from regrun.reproduction.entry import Entry
 from regrun.reproduction.experiment import Experiment
+from regrun.reproduction.habits import habits_of
 from regrun.reproduction.reading import Reading
 
 COLUMNS = ("claim", "says", "expect", "verdict", "estimate", "low", "high", "p", "p_holm", "seeds", "why")
@@ -36,9 +37,10 @@ def entry_file(experiment: Experiment) -> Path:
 
 
 def record_in_ledger(experiment: Experiment, entry: Entry, report: Report) -> None:
-    """Write the ledger's entry and its figure."""
+    """Write the ledger's entry, with what smoke runs give, and its figure."""
     target = ledger_file(experiment.outputs, experiment.name, experiment.scale)
-    write_entry(entry, target)
+    OUT.print("smoke runs, twice, by which later code can be told to do the same")
+    write_entry(entry.model_copy(update={"habits": habits_of(experiment)}), target)
     report.save_headline(target.with_suffix(".svg"))
     OUT.print(Text(f"ledger  {target}"), soft_wrap=True)
 

@@ -80,12 +80,31 @@ class Cost(Model):
     cpu_seconds: float
 
 
+class Habits(Model):
+    """What an experiment does in seconds, and with which settings it was run.
+
+    Attributes:
+        smoke: final metrics of a smoke run of each arm, but for those that a second one did not repeat.
+        shared: hashes of the settings that all arms have, at the entry's own scale.
+        own: of those that an arm has besides.
+    """
+
+    smoke: dict[str, dict[str, Number]]
+    shared: list[str]
+    own: dict[str, list[str]]
+
+    def settings(self, arm: str) -> set[str]:
+        """All of an arm."""
+        return {*self.shared, *self.own[arm]}
+
+
 class Entry(Model):
     """A reproduction.
 
     ``measured`` holds all that the claims need, as ``(low, high)`` of each seed: the verdicts follow from it,
     from ``arms`` and from the claims' lines alone. ``data`` is what the runs noted about their data, ``code``
-    a hash of each source file that the numbers depend on, by module.
+    a hash of each source file that the numbers depend on, by module; ``habits`` tell whether later code does
+    the same.
     """
 
     schema_version: Literal[1] = 1
@@ -103,6 +122,7 @@ class Entry(Model):
     commits: list[str]
     code: dict[str, str]
     judged: str
+    habits: Habits | None = None
     seal: str = ""
 
     def sealed(self) -> Entry:
@@ -111,7 +131,9 @@ class Entry(Model):
 
     def digest(self) -> str:
         """A hash of all but the seal."""
-        text = self.model_copy(update={"seal": ""}).model_dump_json()
+        # Entries from before there were habits are sealed without them.
+        left_out = None if self.habits else {"habits"}
+        text = self.model_copy(update={"seal": ""}).model_dump_json(exclude=left_out)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def results(self) -> Results:
