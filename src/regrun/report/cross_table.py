@@ -16,6 +16,7 @@ from regrun.errors import UserError
 from regrun.matrix.cells import Cell, Result
 from regrun.record import write_atomically
 from regrun.report.figures import save
+from regrun.report.page import on_white
 from regrun.report.style import INK, STYLE, WIDTH
 
 BETTER = "#12a37f"
@@ -97,7 +98,7 @@ def save_result(result: Result, outputs: Path, record: bool) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{result.name}.json"
         write_atomically(file, result.model_dump_json(indent=1) + "\n")
-        write_atomically(file.with_suffix(".svg"), drawn.svg)
+        write_atomically(file.with_suffix(".svg"), on_white(drawn.svg))
         written.append(file)
     return written
 
