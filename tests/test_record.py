@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -105,6 +106,16 @@ def test_figures_are_read_back_to_the_last_digit(tmp_path: Path) -> None:
     record.finish({"x": values[0]})
     assert [repr(row["x"]) for _, row in Record(tmp_path / "r").history()] == [repr(v) for v in values]
     assert record.result()["metrics"] == {"x": 0.1 + 0.2}
+
+
+def test_final_metrics_that_are_not_finite_are_nan(tmp_path: Path) -> None:
+    record = Record(tmp_path / "r")
+    record.begin(MANIFEST, CONFIG)
+    record.finish({"loss": 0.5, "ratio": math.nan, "steps": math.inf})
+    found = Record(tmp_path / "r").final_metrics()
+    assert found.pop("loss") == 0.5
+    assert found.keys() == {"ratio", "steps"}
+    assert all(math.isnan(value) for value in found.values())
 
 
 def test_a_step_already_there_is_ignored_and_new_columns_are_added(tmp_path: Path) -> None:

@@ -114,6 +114,15 @@ class Record:
         """
         return _read_json(self.result_file)
 
+    def final_metrics(self) -> dict[str, float]:
+        """The last metrics of a complete run; those that were not finite, for which JSON has null, are nan.
+
+        Raises:
+            UserError: if ``result.json`` is not JSON.
+        """
+        metrics = self.result()["metrics"]
+        return {name: math.nan if value is None else value for name, value in metrics.items()}
+
     def manifest(self) -> dict[str, Any]:
         """The content of ``run.json``, empty if there is none.
 

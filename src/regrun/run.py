@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shlex
@@ -83,7 +82,7 @@ class Run:
         if self.config["force"] or self.record.status is not Status.COMPLETE:
             return False
         self.display.note(f"already complete: {self.record.directory} (force=true runs it again)")
-        self.display.results(self.record.result()["metrics"], self.record.directory)
+        self.display.results(self.record.final_metrics(), self.record.directory)
         return True
 
     def execute(self, procedure: Procedure | None = None) -> None:
@@ -220,9 +219,8 @@ class Run:
             )
             record = part.record
             if record.status is Status.COMPLETE and record.checkpoint.exists():
-                metrics = {k: math.nan if v is None else v for k, v in record.result()["metrics"].items()}
                 curves = {name: dict(zip(*columns, strict=True)) for name, columns in record.curves().items()}
-                return Stage(record.checkpoint, metrics, curves, directory)
+                return Stage(record.checkpoint, record.final_metrics(), curves, directory)
             try:
                 with untouched_generators():
                     part.execute(procedure)

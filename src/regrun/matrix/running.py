@@ -49,7 +49,7 @@ class CellRun:
         """A final metric; ``nan`` if the run is not complete or does not measure it."""
         if self.record.status is not Status.COMPLETE:
             return math.nan
-        return float(self.record.result()["metrics"].get(name, math.nan))
+        return self.record.final_metrics().get(name, math.nan)
 
 
 class Runner:

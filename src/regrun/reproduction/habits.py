@@ -60,10 +60,8 @@ def smoke_figures(experiment: Experiment) -> dict[str, dict[str, float]]:
         for run in small.runs(1):
             if run.record.status is not Status.COMPLETE:
                 raise UserError(f"the smoke run of the arm {run.arm} did not complete")
-            metrics = run.record.result()["metrics"]
-            found[run.arm] = {  # a result has null where a metric is nan
-                key: math.nan if value is None else float(f"{value:.6g}") for key, value in metrics.items()
-            }
+            metrics = run.record.final_metrics()
+            found[run.arm] = {key: float(f"{value:.6g}") for key, value in metrics.items()}
         return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -82,11 +81,10 @@ class Reading:
             name: (np.asarray(steps, float), np.asarray(values, float))
             for name, (steps, values) in record.curves().items()
         }
-        result = record.result()
-        for name, value in result["metrics"].items():
+        last = np.asarray([record.result()["last_step"]], float)
+        for name, value in record.final_metrics().items():
             if name not in curves:  # measured once, at the end
-                last = np.asarray([result["last_step"]], float)
-                curves[name] = (last, np.asarray([math.nan if value is None else value], float))
+                curves[name] = (last, np.asarray([value], float))
         return curves
 
 

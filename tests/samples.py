@@ -1,0 +1,32 @@
+"""Random logits, and a small classifier with features, for tests of regularizers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regrun.data import Batch, Features, Images
+from regrun.models import MLP, Output
+from regrun.regularizers import Step
+
+N, CLASSES = 40, 6
+Y = torch.arange(N) % CLASSES
+PIXELS = Images((3, 8, 8), (0.5,) * 3, (0.2,) * 3)
+
+
+def drawn(*shape: int, scale: float = 3.0, seed: int = 0) -> Tensor:
+    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def step_of(z: Tensor, y: Tensor = Y, features: Tensor | None = None, task: Any = None, **more: Any) -> Step:
+    place = {"number": 0, "epoch": 0} | more
+    return Step(Batch(z, y, torch.arange(len(y))), Output(z, features), task, **place)
+
+
+def classifier() -> tuple[MLP, Tensor, SimpleNamespace]:
+    torch.manual_seed(0)
+    model = MLP(Features((5,)), CLASSES, hidden=(7,), bias=False, activation="tanh")
+    return model, torch.randn(N, 5), SimpleNamespace(model=model, classes=CLASSES)
