@@ -28,8 +28,8 @@ from regrun.regularizers import (
     SoftTargets,
     Step,
 )
+from regrun.regularizers.loss import loss_among
 from regrun.regularizers.max_suppression import smoothing_error
-from regrun.tasks.supervised import loss_among
 from samples import CLASSES, PIXELS, N, Y, classifier, drawn, step_of
 
 

@@ -14,6 +14,10 @@ class UserError(Exception):
     """Something the user can mend. Its message is printed as one line and the command exits with 2."""
 
 
+class LostProcessError(UserError):
+    """A process of a distributed run has ended before the others."""
+
+
 class TrainingDivergedError(UserError):
     """The training loss stopped being finite.
 

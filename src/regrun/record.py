@@ -74,6 +74,7 @@ class Record:
         self._manifest: dict[str, Any] = {}
         self._wall_origin = 0.0  # clock readings that count what earlier attempts took, too
         self._cpu_origin = 0.0
+        self._sharers = 1
         self._columns: list[str] = []
         self._last_step = -1
         self._stream: IO[str] | None = None
@@ -184,6 +185,7 @@ class Record:
         config: Mapping[str, Any],
         resume_step: int | None = None,
         as_seen: Mapping[str, Any] | None = None,
+        sharers: int = 1,
     ) -> None:
         """Take the record for writing.
 
@@ -193,6 +195,7 @@ class Record:
             resume_step: the step of the checkpoint that the run goes on from; rows after it are
                 forgotten. ``None`` forgets all that an earlier attempt left.
             as_seen: what ``run.json`` said when the checkpoint was looked at, if that matters.
+            sharers: how many runs this process does at once; each counts its share of the time.
 
         Raises:
             RecordBusyError: if another process is writing it, or ``run.json`` no longer says ``as_seen``.
@@ -211,19 +214,22 @@ class Record:
             raise RecordBusyError(f"another process has written {self.directory} meanwhile; look again")
         fresh = not self.manifest_file.exists()
         try:
-            self._take(manifest, config, resume_step)
+            self._take(manifest, config, resume_step, sharers)
         except OSError:
             self._lock.release()
             if fresh:
                 shutil.rmtree(self.directory, ignore_errors=True)
             raise
 
-    def _take(self, manifest: Mapping[str, Any], config: Mapping[str, Any], resume_step: int | None) -> None:
+    def _take(
+        self, manifest: Mapping[str, Any], config: Mapping[str, Any], resume_step: int | None, sharers: int
+    ) -> None:
         if resume_step is None:
             self._clear()
         earlier = self.manifest()
-        self._wall_origin = time.monotonic() - earlier.get("wall_seconds", 0.0)
-        self._cpu_origin = time.process_time() - earlier.get("cpu_seconds", 0.0)
+        self._sharers = sharers
+        self._wall_origin = time.monotonic() - sharers * earlier.get("wall_seconds", 0.0)
+        self._cpu_origin = time.process_time() - sharers * earlier.get("cpu_seconds", 0.0)
         self.traceback_file.unlink(missing_ok=True)
         self._manifest = {
             "schema": SCHEMA,
@@ -287,8 +293,8 @@ class Record:
 
     def _set_status(self, status: Status, message: str = "") -> None:
         self._manifest["status"] = status.value
-        self._manifest["wall_seconds"] = round(time.monotonic() - self._wall_origin, 3)
-        self._manifest["cpu_seconds"] = round(time.process_time() - self._cpu_origin, 3)
+        self._manifest["wall_seconds"] = round((time.monotonic() - self._wall_origin) / self._sharers, 3)
+        self._manifest["cpu_seconds"] = round((time.process_time() - self._cpu_origin) / self._sharers, 3)
         if message:
             self._manifest["message"] = message
         self._write_manifest()

@@ -102,19 +102,24 @@ class Run:
                 procedure, self.loggers = build(self.config)
             try:
                 metrics = procedure(self)
-                self.display.stop()
-                for logger in self.loggers:
-                    logger.finish(Status.COMPLETE.value, metrics)
-                if self.is_main_process:
-                    self.record.finish(metrics)
+                self.complete(metrics)
             except BaseException as error:
-                self.display.stop()
-                raise self._abandon(error) from error
+                raise self.abandon(error) from error
         self.display.results(metrics, self.record.directory)
 
-    def _abandon(self, error: BaseException) -> BaseException:
-        """Mark the record as unfinished, and return the error that the caller is to see."""
-        stopped = isinstance(error, StoppedError | KeyboardInterrupt)
+    def complete(self, metrics: dict[str, float]) -> None:
+        """The procedure has returned: close the loggers, and write the result."""
+        self.display.stop()
+        for logger in self.loggers:
+            logger.finish(Status.COMPLETE.value, metrics)
+        if self.is_main_process:
+            self.record.finish(metrics)
+
+    def abandon(self, error: BaseException) -> BaseException:
+        """The procedure has raised: leave the record unfinished; returns the error for the user."""
+        self.display.stop()
+        # Lightning exits on a KeyboardInterrupt.
+        stopped = isinstance(error, StoppedError | KeyboardInterrupt | SystemExit)
         if not self.begun and isinstance(error, ValueError):
             return UserError(one_line(error))
         if not self.begun or not self.is_main_process:
@@ -168,6 +173,7 @@ class Run:
             self.config,
             description.resume_step,
             self.seen,
+            description.sharers,
         )
         self.begun = True
         facts = {
@@ -299,8 +305,12 @@ def instantiate_trusted(nodes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_first_process() -> bool:
-    """Whether this process records and prints; further ones of a distributed run only compute."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+    """Whether this process records and prints; further ones of a distributed run only compute.
+
+    They are started by Lightning, or by Slurm, which numbers them by itself.
+    """
+    numbers = (("LOCAL_RANK", "SLURM_LOCALID"), ("NODE_RANK", "SLURM_NODEID"))
+    return all(int(os.environ.get(own, os.environ.get(slurms, "0"))) == 0 for own, slurms in numbers)
 
 
 def command_line(overrides: list[str], folders: list[str]) -> str:

@@ -87,8 +87,15 @@ class Images:
     def prepare(self, x: Tensor) -> Tensor:
         """What a model reads: float32, each channel with mean 0 and variance 1, channels last in memory."""
         mean, scale = _normalization(self, x.device)
-        pixels = x.to(torch.float32, memory_format=torch.channels_last, copy=True)
+        # Under vmap there is one dimension more, and no such order.
+        order = torch.preserve_format if is_under_vmap(x) else torch.channels_last
+        pixels = x.to(torch.float32, memory_format=order, copy=True)
         return pixels.sub_(mean).mul_(scale)
+
+
+def is_under_vmap(x: Tensor) -> bool:
+    """Whether a tensor stands for one of many, whose values nobody can look at."""
+    return torch._C._functorch.is_batchedtensor(x)
 
 
 @cache

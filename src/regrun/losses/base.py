@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regrun.data.base import is_under_vmap
 from regrun.data.criteria import check_classes
 from regrun.probability_maps.base import ProbabilityMap
 from regrun.probability_maps.softmax import Softmax
@@ -49,7 +50,8 @@ class ClassificationLoss(nn.Module, ABC):
 def check_targets(logits: Tensor, y: Tensor, name: str, takes_probabilities: bool) -> None:
     """Raise ``ValueError`` unless targets fit the logits and the loss of this name.
 
-    That classes exist is looked at on the CPU alone, because looking would stall a GPU at every step.
+    That classes exist is looked at on the CPU alone, because looking would stall a GPU at every step, and not
+    under ``vmap``, which cannot look.
     """
     if y.is_floating_point():
         if not takes_probabilities:
@@ -64,7 +66,7 @@ def check_targets(logits: Tensor, y: Tensor, name: str, takes_probabilities: boo
         raise ValueError(
             f"class indices of shape {tuple(y.shape)} do not fit logits of {tuple(logits.shape)}"
         )
-    if y.device.type == "cpu":
+    if y.device.type == "cpu" and not is_under_vmap(y):
         check_classes(y, logits.shape[-1])
 
 

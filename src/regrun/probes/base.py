@@ -40,11 +40,13 @@ class Probe(nn.Module):
             checked against them before anything runs.
         split: the split it looks at.
         every: evaluations from one measurement to the next; the first and the last are always measured.
+        splits: whether it measures the same where the weights are split over processes (``trainer=fsdp``).
     """
 
     metrics: tuple[str, ...] = ()
     split: str = "train"
     every: int = 1
+    splits = False
 
     def attach(self, task: Task, trial: Trial) -> None:
         """Once, before training: check that the model can be measured, remember how it begins.

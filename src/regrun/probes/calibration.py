@@ -40,6 +40,7 @@ class Calibration(Probe):
         split: that is looked at.
     """
 
+    splits = True
     metrics = (
         "calibration_error",
         "equal_mass_calibration_error",

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from regrun.probes.base import Probe
 from regrun.regularizers.base import Task
+from regrun.regularizers.shards import whole
 
 
 class GradientAlignment(Probe):
@@ -21,6 +22,7 @@ class GradientAlignment(Probe):
     """
 
     metrics = ("gradient_weight_cosine", "edited_gradient_weight_cosine")
+    splits = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +56,9 @@ def _products(task: Task) -> tuple[list[str], Tensor, Tensor, Tensor]:
         for name, w in task.model.named_parameters()
         if w.grad is not None
     ]
-    products = [torch.stack([(w * g).sum(), w.square().sum(), g.square().sum()]) for _, w, g in pairs]
+    products = [
+        torch.stack([whole(found.sum()) for found in (w * g, w.square(), g.square())]) for _, w, g in pairs
+    ]
     inner, w_square, g_square = torch.stack(products).unbind(1)
     return [name for name, _, _ in pairs], inner, w_square, g_square
 

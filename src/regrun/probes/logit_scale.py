@@ -18,6 +18,7 @@ class LogitScale(Probe):
     other one, positive where the sample is fitted.
     """
 
+    splits = True
     metrics = ("logit_scale", "logit_margin")
 
     def __init__(self) -> None:

@@ -24,6 +24,7 @@ class SoftmaxCollapse(Probe):
         dtype: the format the loss is computed in: ``float16``, ``float32`` or ``float64``.
     """
 
+    splits = True
     metrics = ("softmax_collapse",)
 
     def __init__(self, dtype: str = "float32") -> None:

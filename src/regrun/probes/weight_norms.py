@@ -7,16 +7,18 @@ from torch import Tensor
 
 from regrun.probes.base import Probe
 from regrun.regularizers.base import Task
+from regrun.regularizers.shards import whole
 
 
 class WeightNorms(Probe):
     """``weight_norm``, the L2 norm of all parameters together, and ``weight_norm/<parameter>`` of each."""
 
     metrics = ("weight_norm",)
+    splits = True
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
-        norms = {name: weight.norm() for name, weight in task.model.named_parameters()}
+        norms = {name: whole(weight.norm()) for name, weight in task.model.named_parameters()}
         total = torch.stack(list(norms.values())).norm()
         return {"weight_norm": total, **{f"weight_norm/{name}": norm for name, norm in norms.items()}}

@@ -25,7 +25,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
-        self._since = 0.0
+        self._since: float | None = None  # the first signal
         self._looked = 0.0
 
     @property
@@ -35,17 +35,19 @@ class StopRequest:
             now = time.monotonic()
             if now - self._looked > self.LOOK_EVERY:
                 self._looked = now
-                self.asked = Path(file).exists()
+                if Path(file).exists():
+                    self.asked, self._since = True, None
         return self.asked
 
     def listen(self) -> None:
         """Take the signals, in a process's main thread; again where a library has taken them since."""
         if threading.current_thread() is threading.main_thread():
             for number in self.SIGNALS:
-                signal.signal(number, self._heed)
+                signal.signal(number, self.heed)
 
-    def _heed(self, number: int, frame: object) -> None:
-        if not self.asked:
+    def heed(self, number: int, frame: object) -> None:
+        """Take a signal as a request; of a second Ctrl-C, later than half a second, raise."""
+        if not self.asked or self._since is None:
             self.asked = True
             self._since = time.monotonic()
         elif number == signal.SIGINT and time.monotonic() - self._since > 0.5:
@@ -122,6 +124,7 @@ class Description:
         notes: what is worth a line about the data.
         resume_step: the step of the saved state the run goes on from; what was logged later is forgotten.
         is_main_process: whether this process is the one that records and prints.
+        sharers: how many runs are done at once, and share the time that it takes.
     """
 
     steps: int
@@ -132,6 +135,7 @@ class Description:
     notes: Sequence[str] = ()
     resume_step: int | None = None
     is_main_process: bool = True
+    sharers: int = 1
 
 
 @dataclass(frozen=True)

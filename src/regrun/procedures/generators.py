@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,28 @@ def seed_generators(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def generator_states() -> dict[str, Any]:
+    """Where they are, of types that ``torch.load`` reads with ``weights_only``."""
+    states: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
+    own = np.random.get_state(legacy=False)
+    states["numpy"] = {**own["state"], "key": torch.tensor(own["state"]["key"], dtype=torch.int64)}
+    states["numpy"] |= {"has_gauss": own["has_gauss"], "gauss": own["gauss"]}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def set_generators(states: dict[str, Any]) -> None:
+    """Put them where ``generator_states`` found them; those of GPUs only where there are as many."""
+    random.setstate(states["python"])
+    torch.set_rng_state(states["torch"])
+    own = states["numpy"]
+    keys = own["key"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", keys, own["pos"], own["has_gauss"], own["gauss"]))
+    if "cuda" in states and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 @contextmanager

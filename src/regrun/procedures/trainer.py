@@ -8,13 +8,28 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
 
 from regrun.errors import UserError, one_line
-from regrun.procedures.base import Context, StoppedError
+from regrun.procedures.base import StoppedError, StopRequest
+from regrun.procedures.lost_processes import be_patient
+from regrun.procedures.sharding import FullySharded
+
+AGREE_EVERY = 20  # steps between the times at which the processes of a run ask each other whether to stop
+
+
+class Course(Protocol):
+    """What is asked of a run, or of several that are trained together, while they train; see ``Context``."""
+
+    checkpoint: Path
+    checkpoint_seconds: float
+    stop: StopRequest
+
+    def show(self, step: int, loss: float) -> None:
+        """Move the progress bar."""
 
 
 class Interruptible(pl.Callback):
@@ -24,7 +39,7 @@ class Interruptible(pl.Callback):
         context: says where to, how often, and whether to stop.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Course) -> None:
         self.context = context
         self.saved_at = time.monotonic()
 
@@ -34,7 +49,10 @@ class Interruptible(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         """Heed a stop request, unless an evaluation comes first: it would be missing after the resume."""
-        if self.context.stop.requested and trainer.global_step % pl_module.eval_every:
+        step = trainer.global_step
+        if (trainer.world_size > 1 and step % AGREE_EVERY) or not step % pl_module.eval_every:
+            return
+        if self.asked(trainer):
             pl_module.check_losses()
             self.stop(trainer)
 
@@ -43,10 +61,15 @@ class Interruptible(pl.Callback):
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         due = time.monotonic() - self.saved_at >= self.context.checkpoint_seconds
-        if self.context.stop.requested:
+        if self.asked(trainer):
             self.stop(trainer)
         elif trainer.strategy.broadcast(due):
             self.save(trainer)
+
+    def asked(self, trainer: pl.Trainer) -> bool:
+        """Whether this process, or any other of the run, has been asked to stop."""
+        mine = self.context.stop.requested
+        return mine if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(mine, all=False)
 
     def stop(self, trainer: pl.Trainer) -> None:
         """Save and stop, unless there is nothing left to do."""
@@ -73,7 +96,7 @@ class Interruptible(pl.Callback):
 class Progress(pl.Callback):
     """Moves the progress bar a few times a second; reading a loss more often would stall a GPU."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Course) -> None:
         self.context = context
         self.shown_at = 0.0
 
@@ -93,10 +116,15 @@ def make_trainer(
     Raises:
         UserError: if the machine lacks the accelerator.
     """
+    be_patient()
     try:
         with quiet_lightning():
             return pl.Trainer(
-                **{**arguments, "precision": chosen_precision(arguments)},
+                **{
+                    **arguments,
+                    "precision": chosen_precision(arguments),
+                    "strategy": FullySharded() if arguments["strategy"] == "fsdp" else arguments["strategy"],
+                },
                 max_steps=steps,
                 max_epochs=-1,
                 val_check_interval=eval_every,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import lightning.pytorch as pl
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from regrun.data.base import Dataset, Splits
 from regrun.errors import one_line
 from regrun.losses.base import ClassificationLoss
 from regrun.probes.base import Probe
+from regrun.procedures.attaching import attach_probes, check_splits
 from regrun.procedures.base import Context, Description
 from regrun.procedures.generators import seed_generators
+from regrun.procedures.lost_processes import naming_lost_processes
+from regrun.procedures.sharding import FullySharded
 from regrun.procedures.trainer import (
     Interruptible,
     Progress,
@@ -150,24 +155,55 @@ class SupervisedTraining:
             context.trainer, self.steps, self.eval_every, [Interruptible(context), Progress(context)]
         )
         resume_step = check_checkpoint(saved) if saved is not None else None
-        left_out = task.attach_probes(str(trainer.precision), context.skip_probes)
-        context.begin(
-            Description(
-                steps=self.steps,
-                device=describe_device(trainer),
-                precision=str(trainer.precision),
-                sizes={
-                    **splits.sizes,
-                    "parameters": sum(p.numel() for p in task.model.parameters()),
-                },
-                data_fingerprint=splits.fingerprint(),
-                notes=(*splits.notes, *left_out),
-                resume_step=resume_step,
-                is_main_process=trainer.is_global_zero,
-            )
-        )
-        with quiet_lightning():
+        sharded = isinstance(trainer.strategy, FullySharded)
+        if sharded:
+            check_splits(task)
+        check_shares(len(splits.train), self.batch_size, trainer.world_size)
+        left_out = attach_probes(task, str(trainer.precision), context.skip_probes, sharded)
+        context.begin(describe(task, trainer, left_out, resume_step))
+        with quiet_lightning(), naming_lost_processes():
             trainer.fit(task, ckpt_path=saved)
             if self.steps % self.eval_every:
                 trainer.validate(task, verbose=False)
         return dict(final)
+
+
+def describe(
+    task: Supervised, trainer: pl.Trainer, left_out: Sequence[str], resume_step: int | None
+) -> Description:
+    """What a trainer is about to do with a task.
+
+    Args:
+        task: built, its probes attached.
+        trainer: for as many steps as it is to take.
+        left_out: why probes were, that were.
+        resume_step: the step of the checkpoint that it goes on from.
+    """
+    return Description(
+        steps=trainer.max_steps,
+        device=describe_device(trainer),
+        precision=str(trainer.precision),
+        sizes={**task.splits.sizes, "parameters": sum(p.numel() for p in task.model.parameters())},
+        data_fingerprint=task.splits.fingerprint(),
+        notes=(*task.splits.notes, *left_out, *by_shares(task, trainer.world_size)),
+        resume_step=resume_step,
+        is_main_process=trainer.is_global_zero,
+    )
+
+
+def by_shares(task: Supervised, ranks: int) -> list[str]:
+    """A note that names what acts on each process's share of a batch alone, where a batch is shared."""
+    parts = [name for name, part in task.regularizers.items() if part.couples]
+    parts += sorted({type(m).__name__ for m in task.model.modules() if isinstance(m, _BatchNorm)})
+    return [f"within each process's share of a batch: {', '.join(parts)}"] if parts and ranks > 1 else []
+
+
+def check_shares(samples: int, batch_size: int | None, ranks: int) -> None:
+    """Raise ``ValueError`` if a batch has fewer samples than there are processes to share it."""
+    size = min(batch_size or samples, samples)
+    smallest = samples % size or size
+    if smallest < ranks:
+        raise ValueError(
+            f"the smallest batch of an epoch has {smallest} of {samples} samples, too few for {ranks} "
+            "processes; choose another batch_size"
+        )

@@ -73,9 +73,14 @@ class Regularizer(nn.Module):
 
     Attributes:
         softens_labels: whether ``transform`` makes probabilities of class indices.
+        splits: whether it does the same where the weights are split over processes (``trainer=fsdp``).
+        couples: whether it lets the samples of a batch act on each other. Where processes share a batch, they
+            do so within each process's share, and the record says so.
     """
 
     softens_labels = False
+    splits = False
+    couples = False
 
     def attach(self, task: Task) -> None:
         """Once, before training: reparametrize weights, wrap layers, allocate a memory."""

@@ -29,6 +29,8 @@ class BlockGradientNorm(Regularizer):
         difference: length of the step, above 0.
     """
 
+    couples = True
+
     def __init__(
         self, block: int = 50, lr: float = 0.05, strength: float = 0.5, difference: float = 0.01
     ) -> None:

@@ -26,6 +26,8 @@ class ClassCentres(Regularizer):
 
     centres: Tensor
 
+    couples = True
+
     def __init__(
         self,
         compactness: float = 0.01,

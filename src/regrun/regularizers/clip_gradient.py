@@ -14,6 +14,8 @@ class ClipGradient(Regularizer):
         norm: above 0.
     """
 
+    splits = True
+
     def __init__(self, norm: float = 1.0) -> None:
         super().__init__()
         if norm <= 0:

@@ -40,6 +40,8 @@ class CoTeaching(Regularizer):
         warmup_epochs: over which the share rises from 0 then; 0 has it at once.
     """
 
+    couples = True
+
     def __init__(self, forget_rate: float = 0.36, start_epoch: int = 0, warmup_epochs: int = 10) -> None:
         super().__init__()
         if not 0 <= forget_rate < 1:

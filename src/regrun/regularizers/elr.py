@@ -26,6 +26,7 @@ class EarlyLearning(Regularizer):
         floor: of the clamp, in ``(0, 0.5)``.
     """
 
+    splits = True
     targets: Tensor
 
     def __init__(self, weight: float = 3.0, momentum: float = 0.7, floor: float = 1e-4) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.data.base import is_under_vmap
 from regrun.regularizers.base import Regularizer, Step
 
 
@@ -23,5 +24,6 @@ class L1(Regularizer):
 
     def penalty(self, step: Step) -> Tensor:
         """See the class."""
-        norms = [weight.abs().sum() for weight in step.task.model.parameters() if weight.requires_grad]
+        weights = step.task.model.parameters()
+        norms = [w.abs().sum() for w in weights if w.requires_grad or is_under_vmap(w)]  # where none says so
         return self.rate * torch.stack(norms).sum()

@@ -23,6 +23,7 @@ class LabelSmoothing(Regularizer):
     done: Tensor
 
     softens_labels = True
+    splits = True
 
     def __init__(self, share: float = 0.1, until: int | None = None) -> None:
         super().__init__()

@@ -18,6 +18,8 @@ class LogitMargin(Regularizer):
         margin: that costs nothing, at least 0.
     """
 
+    splits = True
+
     def __init__(self, weight: float = 0.1, margin: float = 6.0) -> None:
         super().__init__()
         check_weight(weight)
@@ -46,6 +48,8 @@ class AdaptiveConditionalSmoothing(Regularizer):
         margin: that costs nothing, at least 0.
         gap: whether the first term has the distance to the smallest logit.
     """
+
+    splits = True
 
     def __init__(
         self,

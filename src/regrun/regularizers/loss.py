@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from regrun.losses.base import ClassificationLoss
-from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.regularizers.base import Regularizer, Step, Task, overrides
 
 
 class Loss(Regularizer):
@@ -17,6 +19,8 @@ class Loss(Regularizer):
         function: of logits, in float32 at least, and targets.
         from_step: before this step it is softmax cross-entropy.
     """
+
+    splits = True
 
     def __init__(self, function: ClassificationLoss, from_step: int = 0) -> None:
         super().__init__()
@@ -43,3 +47,23 @@ class Loss(Regularizer):
         if step.number < self.from_step:
             return F.cross_entropy(logits, y)
         return self.function(logits, y).mean()
+
+
+def loss_among(regularizers: Mapping[str, Regularizer]) -> Regularizer | None:
+    """The one that replaces the loss, if any does.
+
+    Raises:
+        ValueError: if two do, or if another makes targets that the loss does not take.
+    """
+    names = [name for name, regularizer in regularizers.items() if overrides(regularizer, "loss")]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise ValueError(f"{' and '.join(names)} both replace the loss; choose one of them")
+    replacing = regularizers[names[0]]
+    softening = [name for name, regularizer in regularizers.items() if regularizer.softens_labels]
+    if isinstance(replacing, Loss) and not replacing.function.takes_probabilities and softening:
+        raise ValueError(
+            f"{names[0]} takes class indices, and {softening[0]} makes probabilities of them; leave one out"
+        )
+    return replacing

@@ -20,6 +20,8 @@ class MaxSuppression(Regularizer):
         weight: alpha, at least 0.
     """
 
+    splits = True
+
     def __init__(self, weight: float = 0.1) -> None:
         super().__init__()
         check_weight(weight)
@@ -40,6 +42,8 @@ class SmoothingGaps(Regularizer):
     Args:
         weight: alpha, at least 0.
     """
+
+    splits = True
 
     def __init__(self, weight: float = 0.1) -> None:
         super().__init__()

@@ -21,6 +21,8 @@ class Mixup(Regularizer):
     """
 
     softens_labels = True
+    splits = True
+    couples = True
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()

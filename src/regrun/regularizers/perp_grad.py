@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from regrun.regularizers.base import Regularizer, Task
+from regrun.regularizers.shards import is_split, over_parts, own_part
 
 TINY = 1e-30  # the official code's guard against division by zero
 
@@ -23,6 +24,8 @@ class PerpGrad(Regularizer):
             code does (the paper's formula leaves it out). Adam-like optimizers are nearly blind to it.
     """
 
+    splits = True
+
     def __init__(self, rescale: bool = True) -> None:
         super().__init__()
         self.rescale = rescale
@@ -32,20 +35,26 @@ class PerpGrad(Regularizer):
         """See the class."""
         for weight in task.model.parameters():
             if weight.grad is not None:
-                weight.grad.copy_(project_out(weight.grad, weight, self.rescale))
+                own_part(weight.grad).copy_(project_out(weight.grad, weight, self.rescale))
 
 
 def project_out(gradient: Tensor, weight: Tensor, rescale: bool = True) -> Tensor:
     """The gradient without its component along the weight.
 
     Args:
-        gradient: any shape.
+        gradient: any shape; of split weights, this process's part is what comes back.
         weight: the same shape.
         rescale: whether the result has the norm of ``gradient``.
     """
-    w = weight.flatten()
-    g = gradient.flatten()
-    perpendicular = g - (torch.dot(w, g) / (torch.dot(w, w) + TINY)) * w
+    part = own_part(gradient)
+    w, g = own_part(weight).flatten(), part.flatten()
+    share = over_parts(torch.dot(w, g), weight) / (over_parts(torch.dot(w, w), weight) + TINY)
+    perpendicular = g - share * w
     if rescale:
-        perpendicular = perpendicular * (g.norm() / (perpendicular.norm() + TINY))
-    return perpendicular.view_as(gradient)
+        perpendicular = perpendicular * (norm(g, weight) / (norm(perpendicular, weight) + TINY))
+    return perpendicular.view_as(part)
+
+
+def norm(vector: Tensor, of: Tensor) -> Tensor:
+    """The norm of a vector of which this process may hold a part, as it does of ``of``."""
+    return over_parts(vector.square().sum(), of).sqrt() if is_split(of) else vector.norm()

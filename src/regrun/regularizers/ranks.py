@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Give every rank the mean of the ranks' gradients, in place."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= dist.get_world_size()
 
 
 def gather_rows(index: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,6 +29,8 @@ class RegionLabels(SoftTargets):
     region: Tensor
     targets: Tensor
 
+    couples = True
+
     def __init__(
         self, low: float = 0.25, middle: float = 0.45, smoothing: float = 0.1, shuffled: bool = False
     ) -> None:

@@ -25,6 +25,8 @@ class SoftTargets(Regularizer):
 
     teacher: Tensor
 
+    splits = True
+
     def __init__(self, share: float = 1.0, temperature: float = 1.0) -> None:
         super().__init__()
         if not 0 <= share <= 1:

@@ -22,6 +22,8 @@ class SolverErrorPenalty(AnnealedPenalty):
         steps: how many there are.
     """
 
+    couples = True
+
     def __init__(self, initial: float = 0.1, final: float | None = None, steps: int = 1000) -> None:
         super().__init__(initial, final, steps)
 
@@ -48,6 +50,8 @@ class SolverStiffnessPenalty(AnnealedPenalty):
         final: the weight at the last step; the same if not given.
         steps: how many there are.
     """
+
+    couples = True
 
     def __init__(self, initial: float = 0.35, final: float | None = None, steps: int = 1000) -> None:
         super().__init__(initial, final, steps)

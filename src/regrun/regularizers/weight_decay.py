@@ -19,6 +19,8 @@ class WeightDecay(Regularizer):
         decoupled: which of the two.
     """
 
+    splits = True
+
     def __init__(self, rate: float = 1.0, decoupled: bool = True) -> None:
         super().__init__()
         if rate < 0:

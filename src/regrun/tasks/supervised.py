@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -22,11 +21,19 @@ from regrun.losses.base import ClassificationLoss
 from regrun.models.output import as_output
 from regrun.probability_maps.base import ProbabilityMap
 from regrun.probability_maps.softmax import Softmax
-from regrun.probes.base import Probe, ProbeError, Trial
-from regrun.procedures.generators import untouched_generators
+from regrun.probes.base import Probe
+from regrun.procedures.generators import (
+    generator_states,
+    seed_generators,
+    set_generators,
+)
+from regrun.procedures.sharding import shard
 from regrun.regularizers.base import Regularizer, Step, overrides
-from regrun.regularizers.loss import Loss
+from regrun.regularizers.loss import Loss, loss_among
+from regrun.regularizers.ranks import average_gradients
+from regrun.regularizers.shards import is_split
 
+IN_MODEL = re.compile(r"(tasks\.\d+\.)?model\.")
 EVALUATION_BATCH = 16_384
 MOST_LOGITS = 4_194_304  # of an evaluation's batch
 EVALUATION_BATCH_OF_IMAGES = 1000  # whose intermediate results are many times their size
@@ -121,9 +128,9 @@ class Supervised(pl.LightningModule):
         self._replacing = replacing
         self.softmax = Softmax()
         self._penalizing = _acting(regularizers, "penalty")
-        self._editing = _acting(regularizers, "edit_gradients")
+        self.editing = _acting(regularizers, "edit_gradients")
         self._projecting = _acting(regularizers, "project")
-        self._probing = list(probes.values())
+        self.probing = list(probes.values())
 
         self.scores = nn.ModuleList(  # by split, in the order of their names
             nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in self.criterion.scores})
@@ -134,6 +141,7 @@ class Supervised(pl.LightningModule):
         self._losses: list[tuple[int, Tensor]] = []  # with their steps, not yet looked at
         self._last_loss: float | None = None
         self._optimizer: Optimizer | None = None
+        self._sharded = False
         self._random_state: dict[str, Any] | None = None
         for regularizer in regularizers.values():
             regularizer.attach(self)
@@ -204,8 +212,16 @@ class Supervised(pl.LightningModule):
         """The objective of one batch."""
         number = self.trainer.global_step
         loss = self.objective(batch, number)
+        if (ranks := self.trainer.world_size) > 1:
+            # The ranks' gradients are averaged, and their shares of a batch may differ by one sample.
+            loss = loss * (len(batch.index) * ranks / self._samples_at(number))
         self._losses.append((number, loss.detach()))
         return loss
+
+    def _samples_at(self, number: int) -> int:
+        """Of all ranks together, in the batch of a step."""
+        size = min(self.batch_size or self.train_samples, self.train_samples)
+        return min(size, self.train_samples - number % self.steps_per_epoch * size)
 
     def objective(self, batch: Batch, number: int) -> Tensor:
         """What training minimizes, of a batch as it is stored, after ``number`` steps."""
@@ -222,26 +238,45 @@ class Supervised(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Let regularizers edit the gradients, and probes see them before and after."""
-        number = self.trainer.global_step + 1
-        due = self._due(number) if self._probing and number % self.eval_every == 0 else []
+        if self._sharded:
+            average_gradients(parameter for parameter in self.parameters() if not is_split(parameter))
+        due = self.probes_of_step()
         for probe in due:
             probe.on_gradient(self)
-        for regularizer in self._editing:
+        for regularizer in self.editing:
             regularizer.edit_gradients(self)
         for probe in due:
             probe.on_edited_gradient(self)
 
+    def probes_of_step(self) -> list[Probe]:
+        """Those that look at the gradients of the step under way."""
+        number = self.trainer.global_step + 1
+        return self._due(number) if self.probing and number % self.eval_every == 0 else []
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One update, then the regularizers' projections."""
         super().optimizer_step(*args, **kwargs)
+        self.project()
+
+    def project(self) -> None:
+        """What regularizers do to the weights after an update."""
         for regularizer in self._projecting:
             regularizer.project(self)
+
+    def configure_model(self) -> None:
+        """Split the weights over the processes, where the strategy does."""
+        if (mesh := self.device_mesh) is not None and not self._sharded:
+            shard(self.model, mesh["data_parallel"])
+            self._sharded = True
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer and, where the learning rate changes, its schedule."""
         self._optimizer = self.make_optimizer(
             (name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad
         )
+        if self._sharded:
+            for group in self._optimizer.param_groups:
+                group["fused"] = False  # not every fused update knows split weights
         if self.schedule is None:
             return self._optimizer
         scheduler = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self.schedule)
@@ -292,49 +327,15 @@ class Supervised(pl.LightningModule):
     def _due(self, step: int) -> list[Probe]:
         """The probes that measure after this step: each at its own pace, all at the end."""
         if step >= self.trainer.max_steps:
-            return self._probing
-        return [probe for probe in self._probing if step // self.eval_every % probe.every == 0]
-
-    def attach_probes(self, precision: str, skip: bool) -> list[str]:
-        """Let the probes look at what they are to measure, before training.
-
-        Args:
-            precision: that training computes in, as Lightning writes it.
-            skip: leave out those that cannot measure it.
-
-        Returns:
-            Why each that was left out was.
-
-        Raises:
-            ProbeError: if one cannot, and is not to be left out.
-        """
-        reasons = []
-        trial: Trial | None = None
-        for name, probe in cast(list[tuple[str, Probe]], list(self.probes.items())):
-            if type(probe).attach is Probe.attach:
-                continue
-            trial = trial or self._trial(precision)
-            try:
-                probe.attach(self, trial)
-            except ProbeError as error:
-                if not skip:
-                    raise ProbeError(f"probe {name}: {error} (probe_errors=skip leaves it out)") from error
-                reasons.append(f"probe {name} left out: {error}")
-                del self.probes[name]
-                self._probing.remove(probe)
-        return reasons
-
-    @torch.no_grad()
-    def _trial(self, precision: str) -> Trial:
-        training = self.model.training
-        self.model.eval()
-        with untouched_generators():
-            output = as_output(self.model(self.inputs.prepare(self.splits.train.x[:2])))
-        self.model.train(training)
-        return Trial(output, precision)
+            return self.probing
+        return [probe for probe in self.probing if step // self.eval_every % probe.every == 0]
 
     def _scores(self, split: int) -> dict[str, MeanMetric]:
         return cast(dict[str, MeanMetric], self.scores[split])
+
+    def note_losses(self, losses: Iterable[tuple[int, Tensor]]) -> None:
+        """Keep the losses of steps, with their numbers, to be looked at later."""
+        self._losses.extend(losses)
 
     def check_losses(self) -> float | None:
         """The last training loss, or ``None`` before the first step.
@@ -359,13 +360,7 @@ class Supervised(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the states of the random number generators: dropout must go on where it was."""
-        state: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
-        legacy = np.random.get_state(legacy=False)
-        state["numpy"] = {**legacy["state"], "key": torch.tensor(legacy["state"]["key"], dtype=torch.int64)}
-        state["numpy"] |= {"has_gauss": legacy["has_gauss"], "gauss": legacy["gauss"]}
-        if torch.cuda.is_available():
-            state["cuda"] = torch.cuda.get_rng_state_all()
-        checkpoint["random_state"] = state
+        checkpoint["random_state"] = generator_states()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random states until training starts: setting up draws random numbers too."""
@@ -375,22 +370,24 @@ class Supervised(pl.LightningModule):
             self.double()
 
     def on_train_start(self) -> None:
-        """Set the random number generators as they were when the checkpoint was written."""
-        if (state := self._random_state) is None:
-            return
+        """Set the random number generators as they were when the checkpoint was written.
+
+        Each further process draws numbers of its own, which follow from the seed and the step: it has other
+        samples, and the checkpoint is the first one's.
+        """
+        if self.trainer.global_rank > 0:
+            seed_generators(hash((self.seed, self.trainer.global_rank, self.trainer.global_step)) % 2**32)
+        elif self._random_state is not None:
+            set_generators(self._random_state)
         self._random_state = None
-        random.setstate(state["python"])
-        torch.set_rng_state(state["torch"])
-        legacy = state["numpy"]
-        keys = legacy["key"].numpy().astype(np.uint32)
-        np.random.set_state(("MT19937", keys, legacy["pos"], legacy["has_gauss"], legacy["gauss"]))
-        if "cuda" in state and len(state["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda"])
 
 
 def in_double_precision(state: Mapping[str, Tensor]) -> bool:
-    """Whether a task's state is of a model in float64; a probe may remember something so beside any model."""
-    return any(value.dtype == torch.float64 for name, value in state.items() if name.startswith("model."))
+    """Whether the state of a task, or of many, is of a model in float64.
+
+    A probe may remember something so beside any model.
+    """
+    return any(value.dtype == torch.float64 for name, value in state.items() if IN_MODEL.match(name))
 
 
 def evaluated(dataset: Dataset) -> list[str]:
@@ -399,26 +396,6 @@ def evaluated(dataset: Dataset) -> list[str]:
     splits = ["train", "test"] + (["validation"] if dataset.validation else [])
     names = ["loss", *(f"{split}_{name}" for split in splits for name in criterion.scores)]
     return names + ([f"early_stopped_test_{criterion.best or 'loss'}"] if dataset.validation else [])
-
-
-def loss_among(regularizers: Mapping[str, Regularizer]) -> Regularizer | None:
-    """The one that replaces the loss, if any does.
-
-    Raises:
-        ValueError: if two do, or if another makes targets that the loss does not take.
-    """
-    names = [name for name, regularizer in regularizers.items() if overrides(regularizer, "loss")]
-    if not names:
-        return None
-    if len(names) > 1:
-        raise ValueError(f"{' and '.join(names)} both replace the loss; choose one of them")
-    replacing = regularizers[names[0]]
-    softening = [name for name, regularizer in regularizers.items() if regularizer.softens_labels]
-    if isinstance(replacing, Loss) and not replacing.function.takes_probabilities and softening:
-        raise ValueError(
-            f"{names[0]} takes class indices, and {softening[0]} makes probabilities of them; leave one out"
-        )
-    return replacing
 
 
 def _acting(regularizers: Mapping[str, Regularizer], moment: str) -> list[Regularizer]:

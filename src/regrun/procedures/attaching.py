@@ -1,0 +1,70 @@
+"""Whether what measures and shapes a task can do so, before training."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+
+from regrun.models.output import as_output
+from regrun.probes.base import Probe, ProbeError, Trial
+from regrun.procedures.generators import untouched_generators
+from regrun.tasks.supervised import Supervised
+
+
+def check_splits(task: Supervised) -> None:
+    """Raise ``ValueError`` if a regularizer or the optimizer needs whole weights."""
+    names = [name for name, part in task.regularizers.items() if not part.splits]
+    optimizer = task.make_optimizer(task.named_parameters())
+    if not getattr(optimizer, "splits", type(optimizer).__module__.startswith("torch.optim")):
+        names.append(type(optimizer).__name__)
+    if names:
+        raise ValueError(
+            f"{', '.join(names)}: not with weights that are split over processes; trainer=ddp keeps them "
+            "whole"
+        )
+
+
+def attach_probes(task: Supervised, precision: str, skip: bool, splits: bool = False) -> list[str]:
+    """Let the probes look at what they are to measure.
+
+    Args:
+        task: that holds them.
+        precision: that training computes in, as Lightning writes it.
+        skip: leave out those that cannot measure it.
+        splits: whether the weights will be split over processes.
+
+    Returns:
+        Why each that was left out was.
+
+    Raises:
+        ProbeError: if one cannot, and is not to be left out.
+    """
+    reasons = []
+    trial: Trial | None = None
+    for name, probe in cast(list[tuple[str, Probe]], list(task.probes.items())):
+        if type(probe).attach is Probe.attach and not splits:
+            continue
+        trial = trial or trial_of(task, precision)
+        try:
+            if splits and not probe.splits:
+                raise ProbeError("needs whole weights, which trainer=ddp keeps")
+            probe.attach(task, trial)
+        except ProbeError as error:
+            if not skip:
+                raise ProbeError(f"probe {name}: {error} (probe_errors=skip leaves it out)") from error
+            reasons.append(f"probe {name} left out: {error}")
+            del task.probes[name]
+            task.probing.remove(probe)
+    return reasons
+
+
+@torch.no_grad()
+def trial_of(task: Supervised, precision: str) -> Trial:
+    """What the model gives for two train samples."""
+    training = task.model.training
+    task.model.eval()
+    with untouched_generators():
+        output = as_output(task.model(task.inputs.prepare(task.splits.train.x[:2])))
+    task.model.train(training)
+    return Trial(output, precision)
