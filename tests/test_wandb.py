@@ -13,7 +13,7 @@ import pytest
 import wandb
 import yaml
 
-from conftest import Result, only_record
+from conftest import Result, only_record, records
 from regrun.loggers.wandb import choose_mode, has_key
 from regrun.procedures.trainer import Interruptible
 from regrun.record import Record
@@ -86,6 +86,14 @@ def test_a_resumed_run_has_one_offline_run_with_the_whole_curve(
     assert len(record.history()) == 3
 
 
+def test_each_run_of_a_stack_has_an_offline_run_of_its_own(regrun: Command, tmp_path: Path) -> None:
+    assert regrun("-m", *RUN[:3], "seed=4,5", "engine=vmap").code == 0
+    for folder in records(tmp_path):
+        record = Record(folder)
+        assert record.manifest()["notes"] == ["one of 2 stacked runs"]
+        assert curve(read_back(folder)) == record.history()
+
+
 def test_no_key_lands_in_a_record(regrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "0123456789abcdef" * 2 + "deadbeef"
     monkeypatch.setenv("WANDB_API_KEY", key)
@@ -140,3 +148,25 @@ def test_no_network_is_said_in_one_line(start: Callable[..., subprocess.Popen[st
     assert "W&B did not start" in err
     assert len(err.strip().splitlines()) == 1, err
     assert not (only_record(tmp_path) / "result.json").exists()
+
+
+def test_sync_finds_what_waits_and_needs_a_server(
+    regrun: Command, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    assert regrun(*RUN).code == 0
+    listed = regrun("sync", "--dry-run")
+    assert listed.code == 0, listed.err
+    assert "1 offline runs to send" in listed.out
+    assert only_record(tmp_path).name in listed.out
+    keyless = regrun("sync")
+    assert keyless.code == 2
+    assert "wandb login" in keyless.err
+    process = start(
+        "sync", WANDB_API_KEY="0123456789abcdef" * 2 + "deadbeef", WANDB_BASE_URL="http://127.0.0.1:9"
+    )
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "http://127.0.0.1:9 does not answer" in err
+    sent = next(tmp_path.glob("outputs/**/wandb/offline-run-*"))
+    (sent / f"{next(sent.glob('run-*.wandb')).name}.synced").touch()  # as W&B leaves it
+    assert "0 offline runs to send" in regrun("sync").out

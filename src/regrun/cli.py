@@ -18,6 +18,7 @@ VERBS = {
     "matrix": "matrix",
     "report": "report",
     "verify": "verify",
+    "sync": "sync",
 }
 USAGE = """\
 regrun experiment=grokking regularizer=stablemax       one run
@@ -25,6 +26,7 @@ regrun -m experiment=grokking seed=0,1,2               a sweep; again: only what
 regrun reproduce grokking                              all arms × seeds, then the verdicts and the report
 regrun matrix losses                                   every component on every problem, tuned alike
 regrun report | verify NAME                            every verdict so far; do the ledger's figures hold
+regrun sync                                            send to W&B what was logged offline
 regrun list [words] | show NAME | doctor               what is there, what it says, is the machine fit
 regrun --help                                          every group and option, Hydra's own included
 """

@@ -20,7 +20,7 @@ class WandbLogger:
     """Logs to W&B: online when a key is present, else to offline files inside the record.
 
     Run name, group (the experiment), tags (arm, scale), the full config, metrics and summary are logged. The
-    offline files are sent later with ``wandb sync``. W&B's own look at the git remote, which may hold
+    offline files are sent later with ``regrun sync``. W&B's own look at the git remote, which may hold
     credentials, is switched off; the record has the commit.
 
     Args:
@@ -69,6 +69,7 @@ class WandbLogger:
                 project=self.project,
                 entity=self.entity,
                 resume="allow" if mode == "online" else None,
+                reinit="create_new",  # beside those of other runs that are trained at the same time
                 settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
                 **identity,
             )
@@ -136,10 +137,15 @@ def has_key() -> bool:
     """Whether W&B would find a key: in the environment or in the netrc file."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    import wandb
-
-    host = urlparse(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url).hostname or ""
+    host = urlparse(server()).hostname or ""
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False
+
+
+def server() -> str:
+    """The address of W&B's server."""
+    import wandb
+
+    return str(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url)
