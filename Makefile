@@ -40,7 +40,7 @@ ledger: setup   ## REPRODUCTIONS.md and the README's table, from outputs/ledger
 	$(BIN)/python scripts/write_ledger.py
 
 test: check     ## ruff, mypy and all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: setup    ## ruff and mypy
 	$(BIN)/ruff check .

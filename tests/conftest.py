@@ -3,16 +3,30 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
+from regrun.environment import available_cores
+from regrun.record import Record
+
 torch.set_num_threads(1)
 CHECKOUT = Path(__file__).parents[1]
 SMOKE = ("experiment=grokking", "scale=smoke", "logger=csv")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: the tests of clusters mostly wait."""
+    return available_cores() + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of clusters first: those of one cluster run one after another."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 @dataclass
@@ -59,10 +73,11 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """The command as a process of its own, in an empty folder, leader of its own group."""
 
     def run(*words: str, **environment: str) -> subprocess.Popen[str]:
+        ours = {k: v for k, v in os.environ.items() if k != "WANDB_SERVICE"}  # W&B's process for this one
         return subprocess.Popen(
             [sys.executable, "-m", "regrun.cli", *words],
             cwd=tmp_path,
-            env={**os.environ, **environment},
+            env={**ours, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -93,3 +108,19 @@ def only_record(folder: Path) -> Path:
     """The one record below a folder."""
     (record,) = records(folder)
     return record
+
+
+def wait_for_step(
+    folder: Path, step: int, process: subprocess.Popen[str], other_than: Sequence[Record] = ()
+) -> Record:
+    """The record of a run that has come so far, of those below a folder that a process works at."""
+    known = {record.directory for record in other_than}
+    end = time.monotonic() + 90
+    while time.monotonic() < end and process.poll() is None:
+        for found in map(Record, records(folder)):
+            if found.directory in known:
+                continue
+            if found.last_step() >= step and found.checkpoint.exists():
+                return found
+        time.sleep(0.1)
+    raise AssertionError(f"no run came to step {step}: {process.communicate(timeout=5)}")

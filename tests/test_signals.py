@@ -98,7 +98,7 @@ def test_a_sweep_survives_the_death_of_a_worker(start: Start, tmp_path: Path) ->
         *SWEEP,
         "regularizer=stablemax",
         "seed=0,1,2",
-        "hydra/launcher=joblib",
+        "hydra/launcher=packed",
         "hydra.launcher.n_jobs=2",
     ]
     process = start(*words)
@@ -120,7 +120,7 @@ SWEEP = ("-m", *RUN[:3], "steps=1000", "eval_every=50", "checkpoint_seconds=0")
 
 @pytest.mark.parametrize(
     ("launcher", "whole_group"),
-    [([], True), (["hydra/launcher=joblib"], True), (["hydra/launcher=joblib"], False)],
+    [([], True), (["hydra/launcher=packed"], True), (["hydra/launcher=packed"], False)],
     ids=["one by one", "packed", "packed, only the parent"],
 )
 def test_an_interrupted_sweep_goes_on(

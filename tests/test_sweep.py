@@ -12,7 +12,7 @@ from regrun.record import Record, Status
 Command = Callable[..., Result]
 
 
-@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib"]], ids=["one by one", "packed"])
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=packed"]], ids=["one by one", "packed"])
 def test_a_failing_job_spares_the_others_and_only_it_runs_again(
     regrun: Command, regrun_afresh: Command, tmp_path: Path, launcher: list[str]
 ) -> None:
@@ -41,7 +41,7 @@ def test_a_failing_job_spares_the_others_and_only_it_runs_again(
 def test_packed_runs_give_the_same_numbers(regrun: Command, regrun_afresh: Command, tmp_path: Path) -> None:
     words = ["-m", *SMOKE, "seed=0,1", "trainer.threads=1"]
     assert regrun(*words, "outputs=outputs/one").code == 0
-    assert regrun_afresh(*words, "outputs=outputs/many", "hydra/launcher=joblib").code == 0
+    assert regrun_afresh(*words, "outputs=outputs/many", "hydra/launcher=packed").code == 0
     one, many = (sorted((tmp_path / "outputs" / n).glob("*/*/*/metrics.csv")) for n in ("one", "many"))
     assert [f.read_text() for f in one] == [f.read_text() for f in many]
     assert len(one) == 2
@@ -53,7 +53,7 @@ def test_packed_runs_share_the_cores(
     monkeypatch.delenv("OMP_NUM_THREADS")
     cores = available_cores()
     for jobs, share in {cores: 1, 2: max(1, cores // 2)}.items():
-        words = ["-m", *SMOKE, f"seed={jobs},100", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={jobs}"]
+        words = ["-m", *SMOKE, f"seed={jobs},100", "hydra/launcher=packed", f"hydra.launcher.n_jobs={jobs}"]
         assert regrun_afresh(*words, "force=true").code == 0
         for record in records(tmp_path):
             assert Record(record).manifest()["device"] == f"cpu, {share} threads"

@@ -10,8 +10,17 @@ from typing import Any
 from regrun.errors import UserError, nearest
 
 # What says where, how or how often a run happens, and not which arm it is.
-NOT_OF_THE_ARM = ("experiment", "scale", "seed", "outputs", "data_dir", "force", "checkpoint_seconds")
-NOT_OF_THE_ARM_GROUPS = ("trainer", "logger", "hydra")
+NOT_OF_THE_ARM = (
+    "experiment",
+    "scale",
+    "seed",
+    "outputs",
+    "data_dir",
+    "force",
+    "checkpoint_seconds",
+    "engine",
+)
+NOT_OF_THE_ARM_GROUPS = ("trainer", "logger", "hydra", "resources")
 LONGEST_NAME = 100
 PLACEHOLDER = "{}"
 
@@ -89,7 +98,7 @@ def arm_name(overrides: Sequence[str], arms: Mapping[str, Arm]) -> str:
     chosen = [override for override in last.values() if is_of_the_arm(override)]
     wanted = meaning(chosen)
     for name, arm in arms.items():
-        if meaning(arm.overrides) == wanted:
+        if meaning([override for override in arm.overrides if is_of_the_arm(override)]) == wanted:
             return name
     words = re.sub(r"[^\w.=+,@~^-]+", "_", ",".join(sorted(chosen)))
     return words[:LONGEST_NAME].strip("_.") or "default"

@@ -23,6 +23,8 @@ PACKAGES = (
     "wandb",
 )
 
+LAUNCHED = {"job": "REGRUN_JOB", "log": "REGRUN_LOG"}  # what a cluster calls a run, and where it prints
+
 
 def describe_environment() -> dict[str, Any]:
     """Everything a reader would ask when a number does not come out again."""
@@ -35,6 +37,7 @@ def describe_environment() -> dict[str, Any]:
         "versions": {name: installed for name in PACKAGES if (installed := package_version(name))},
         "commit": git_commit(),
         "gpu": gpu_names(),
+        **{key: os.environ[name] for key, name in LAUNCHED.items() if name in os.environ},
     }
 
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, open_dict
 from regrun.app import experiment_name, plain_config, register_resolvers
 from regrun.arms import arm_name, read_arms
 from regrun.console import Display
-from regrun.errors import UserError, one_line
+from regrun.errors import LostProcessError, UserError, one_line
 from regrun.procedures.base import StoppedError
 from regrun.record import RecordBusyError, Status
 from regrun.run import STOP, Run, command_line, is_first_process
@@ -77,23 +77,39 @@ def job(cfg: DictConfig) -> Outcome:
             return Outcome(label, Status.COMPLETE, directory, was_there=True)
         with stop_on_signal(), threads(config["trainer"].get("threads")), quiet_torch():
             run.execute()
-        return Outcome(label, Status.COMPLETE, directory)
-    except StoppedError:
-        message = f"go on with: {command_line(overrides, config_dirs(hydra))}"
-        return Outcome(label, Status.INTERRUPTED, directory, 130, message)
-    except RecordBusyError as error:
-        return Outcome(label, Status.RUNNING, directory, 2, one_line(error))
-    except UserError as error:
-        return Outcome(label, Status.FAILED, directory, 2, one_line(error))
+        return how_it_ended(None, label, directory)
     except Exception as error:
-        if not multirun:  # a sweep has one line for each run, and the record the rest
-            traceback.print_exc()
-        message = f"{type(error).__name__}: {one_line(error)}"
-        return Outcome(label, Status.FAILED, directory, 1, message)
+        go_on = f"go on with: {command_line(overrides, config_dirs(hydra))}"
+        outcome = how_it_ended(error, label, directory, go_on)
+        if outcome.exit_code == 1 and outcome.status is Status.FAILED and not multirun:
+            traceback.print_exc()  # a sweep has one line for each run, and the record the rest
+        return outcome
     finally:
         display.stop()
         remove_if_empty(directory)
         RUNNING.release()
+
+
+def how_it_ended(error: BaseException | None, label: str, directory: Path, go_on: str = "") -> Outcome:
+    """The outcome of a run that raised an error, or none.
+
+    Args:
+        error: what it raised.
+        label: which run, for people.
+        directory: the record.
+        go_on: how, if it was interrupted.
+    """
+    if error is None:
+        return Outcome(label, Status.COMPLETE, directory)
+    if isinstance(error, StoppedError):
+        return Outcome(label, Status.INTERRUPTED, directory, 130, go_on)
+    if isinstance(error, RecordBusyError):
+        return Outcome(label, Status.RUNNING, directory, 2, one_line(error))
+    if isinstance(error, LostProcessError):
+        return Outcome(label, Status.DIED, directory, 1, one_line(error))
+    if isinstance(error, UserError):
+        return Outcome(label, Status.FAILED, directory, 2, one_line(error))
+    return Outcome(label, Status.FAILED, directory, 1, f"{type(error).__name__}: {one_line(error)}")
 
 
 @contextmanager

@@ -15,20 +15,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn
-from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from rich.text import Text
 
-from regrun.app import experiment_name, explain, record_path
+from regrun.app import experiment_name, record_path
+from regrun.composition import Composer
 from regrun.console import OUT
-from regrun.errors import one_line
+from regrun.errors import UserError, one_line
 from regrun.job import BASIC_LAUNCHER, Outcome, label_of
 from regrun.record import Record, Status
 from regrun.run import STOP
+from regrun.stacks import Candidate, plan_stacks, run_stack
 
 MARKS = {Status.COMPLETE: ("✓", "green"), Status.INTERRUPTED: ("‖", "yellow")}
 LAUNCHES_WITHOUT_PROGRESS = 3  # a run that kills its worker each time must end some time
@@ -76,41 +75,34 @@ class Job:
         return Outcome(self.label, status, self.directory, was_there=was_there)
 
 
-def resolve_job(overrides: Sequence[str], config: DictConfig, loader: ConfigLoader) -> Job:
+def resolve_job(overrides: Sequence[str], compose: Composer) -> Job:
     """A job, with the record that its config leads to.
 
     Raises:
         UserError: if its config cannot be composed.
     """
-    composed = load_config(overrides, config, loader)
+    composed = compose(overrides)
     directory = Path(composed.outputs) / record_path(composed)
     return Job(tuple(overrides), label_of(experiment_name(composed), overrides), directory, composed.force)
 
 
-def load_config(overrides: Sequence[str], config: DictConfig, loader: ConfigLoader) -> DictConfig:
-    """The config of a job of a sweep.
-
-    Raises:
-        UserError: in plain words.
-    """
-    try:
-        return loader.load_sweep_config(config, list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, overrides) from error
-
-
 def run_jobs(
-    jobs: Sequence[Job], launcher: Launcher, config: DictConfig, say: Callable[[Outcome], None] | None = None
+    jobs: Sequence[Job],
+    launcher: Launcher,
+    config: DictConfig,
+    compose: Composer,
+    say: Callable[[Outcome], None] | None = None,
 ) -> tuple[list[Outcome], list[JobReturn]]:
     """Run what is missing, and tell how each run ended; ``summarize`` is to follow.
 
-    A run that another process is writing is waited for. Where a launcher loses its workers, what they left
-    is launched again, as long as that leads anywhere.
+    What is to be stacked is trained first. A run that another process is writing is waited for. Where a
+    launcher loses its workers, what they left is launched again, as long as that leads anywhere.
 
     Args:
         jobs: all of the sweep.
         launcher: runs jobs, one after another or many at once.
         config: the sweep's.
+        compose: gives a job's config.
         say: told of each run as it ends, or as it is known to have ended; prints a line if not given.
     """
     say = say or print_outcome
@@ -127,13 +119,23 @@ def run_jobs(
             end(job.outcome(was_there=True), job)
         else:
             todo.append(job)
+    one_by_one = config.hydra.launcher._target_ == BASIC_LAUNCHER
+    for outcome, job in run_stacks(plan_stacks(todo, compose, one_by_one), say is not print_outcome):
+        if outcome.status is not Status.RUNNING:
+            end(outcome, job)
+    todo = [job for job in todo if job.directory not in outcomes]
     fruitless = 0
     while todo and not STOP.asked:
-        before = len(outcomes)
+        before = (len(outcomes), sum(Record(job.directory).last_step() for job in todo))
         results, broken = launch(todo, launcher, config)
         for job, result in zip(todo, results, strict=False):
             returns.append(result)
-            if (outcome := outcome_of(result)).status is not Status.RUNNING:
+            outcome = outcome_of(result)
+            if outcome.status is Status.ABSENT:
+                continue  # a stop was asked for before it began
+            if outcome.status is Status.DIED:
+                broken = broken or outcome.message
+            elif outcome.status is not Status.RUNNING:
                 end(replace(outcome, label=job.label), job)
         todo = [job for job in todo if job.directory not in outcomes]
         if broken is not None:
@@ -141,7 +143,8 @@ def run_jobs(
                 if not job.force and job.status is Status.COMPLETE:
                     end(job.outcome(), job)
             todo = [job for job in todo if job.directory not in outcomes]
-            fruitless = 0 if len(outcomes) > before else fruitless + 1
+            after = (len(outcomes), sum(Record(job.directory).last_step() for job in todo))
+            fruitless = 0 if after > before else fruitless + 1
             if todo and not STOP.asked:
                 OUT.print(f"the launcher broke off: {broken[:200]}", soft_wrap=True, markup=False)
             if fruitless == LAUNCHES_WITHOUT_PROGRESS:
@@ -157,19 +160,30 @@ def run_jobs(
     return list(outcomes.values()), returns
 
 
+def run_stacks(stacks: Sequence[Sequence[Candidate]], silent: bool) -> Iterator[tuple[Outcome, Job]]:
+    """Train each stack; how its runs ended. One that cannot be stacked is left, with a line that says why."""
+    for stack in stacks:
+        if STOP.asked:
+            return
+        try:
+            outcomes = run_stack(stack, silent)
+        except Exception as error:  # a mistake in one of them, or too much for the memory
+            OUT.print(f"{len(stack)} runs not stacked: {one_line(error)}", soft_wrap=True, markup=False)
+        else:
+            yield from zip(outcomes, (found.job for found in stack), strict=True)
+
+
 def launch(jobs: Sequence[Job], launcher: Launcher, config: DictConfig) -> tuple[list[JobReturn], str | None]:
     """Hand jobs to the launcher; returns its results, in order, and why it broke off, if it did."""
     one_by_one = config.hydra.launcher._target_ == BASIC_LAUNCHER
-    if not one_by_one:
-        from regrun.workers import use_following_workers  # joblib takes 0.1 s
-
-        use_following_workers()
     results: list[JobReturn] = []
     for batch in [[job] for job in jobs] if one_by_one else [list(jobs)]:
         try:
             with nullcontext() if one_by_one else patience():
                 overrides = [list(job.overrides) for job in batch]
                 results += launcher.launch(overrides, initial_job_idx=len(results))
+        except UserError:
+            raise
         except (Exception, KeyboardInterrupt) as error:
             # A worker was killed, or Ctrl-C met one between two runs: the records tell how far each came.
             if isinstance(error, KeyboardInterrupt) and not STOP.asked:

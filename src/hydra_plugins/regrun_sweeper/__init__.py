@@ -20,6 +20,7 @@ class RegrunSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the product of all sweeps on the command line, less what is complete."""
+        from regrun.composition import Composer
         from regrun.sweep import resolve_job, run_jobs, summarize
 
         assert self.config is not None
@@ -28,8 +29,9 @@ class RegrunSweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         overrides = OverridesParser.create(loader).parse_overrides([*self._parse_config(), *arguments])
         jobs = itertools.chain.from_iterable(self.split_arguments(overrides, None))
-        resolved = [resolve_job(job, self.config, loader) for job in jobs]
-        outcomes, returns = run_jobs(resolved, self.launcher, self.config)
+        compose = Composer(loader, self.config)
+        resolved = [resolve_job(job, compose) for job in jobs]
+        outcomes, returns = run_jobs(resolved, self.launcher, self.config, compose)
         summarize(outcomes, len({job.directory for job in resolved}))
         return returns
 
@@ -66,10 +68,11 @@ class ArmsSweeper(_Planned):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run what is missing of the arms × seeds, with one live table."""
+        from regrun.composition import Composer
         from regrun.reproduction.arms_sweep import run_arms
 
-        loader = self.hydra_context.config_loader
-        return run_arms(arguments, self.arms, self.seeds, self.config, loader, self.launcher)
+        compose = Composer(self.hydra_context.config_loader, self.config)
+        return run_arms(arguments, self.arms, self.seeds, self.config, compose, self.launcher)
 
 
 class JobsSweeper(_Planned):
@@ -86,13 +89,14 @@ class JobsSweeper(_Planned):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run what is missing."""
+        from regrun.composition import Composer
         from regrun.sweep import resolve_job, run_jobs, summarize
 
-        loader = self.hydra_context.config_loader
+        compose = Composer(self.hydra_context.config_loader, self.config)
         resolved = [
-            replace(resolve_job([*arguments, *job], self.config, loader), label=label)
+            replace(resolve_job([*arguments, *job], compose), label=label)
             for job, label in zip(self.jobs, self.labels, strict=True)
         ]
-        outcomes, returns = run_jobs(resolved, self.launcher, self.config)
+        outcomes, returns = run_jobs(resolved, self.launcher, self.config, compose)
         summarize(outcomes, len({job.directory for job in resolved}))
         return returns

@@ -13,6 +13,7 @@ from regrun.app import compose_config, plain_config, record_path
 from regrun.console import OUT
 from regrun.environment import available_cores
 from regrun.errors import UserError
+from regrun.launchers.task import packs
 from regrun.matrix.cells import Cell, Result, compared
 from regrun.matrix.config import Problem, Table
 from regrun.matrix.trials import Setting, settings, words
@@ -34,11 +35,13 @@ class CellRun:
         label: which, for people.
         overrides: what one would type.
         directory: its record.
+        packs: whether it may share the cores with others.
     """
 
     label: str
     overrides: tuple[str, ...]
     directory: Path
+    packs: bool
 
     @cached_property
     def record(self) -> Record:
@@ -130,7 +133,7 @@ class Runner:
         except UserError as error:
             raise UserError(f"{place[0]} on {place[1]}: {error}") from error
         directory = Path(config.outputs) / record_path(config)
-        return self.seen.setdefault(directory, CellRun(label, overrides, directory))
+        return self.seen.setdefault(directory, CellRun(label, overrides, directory, packs(config)))
 
     def missing(self, runs: Iterable[CellRun]) -> list[CellRun]:
         """Those that are not complete, each once."""
@@ -149,9 +152,9 @@ class Runner:
 
         own = [word for word in self.overrides if word.startswith(("hydra/", "hydra."))]
         shared = ["-m", *(["--config-dir", self.config_dir] if self.config_dir else []), *own]
-        if not any(word.startswith("hydra/launcher=") for word in own):
+        if all(run.packs for run in missing) and not any(word.startswith("hydra/launcher=") for word in own):
             workers = min(available_cores(), len(missing))
-            shared += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}", "trainer.threads=1"]
+            shared += ["hydra/launcher=packed", f"hydra.launcher.n_jobs={workers}", "trainer.threads=1"]
         jobs = ",".join(list_text(run.overrides) for run in missing)
         labels = list_text([run.label for run in missing])
         code = run_hydra(

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
 from regrun.app import experiment_name
 from regrun.arms import read_arms
+from regrun.composition import Composer
 from regrun.environment import available_cores
 from regrun.errors import UserError
 from regrun.job import BASIC_LAUNCHER
 from regrun.ledger import seconds_per_arm
 from regrun.reproduction.board import Board
 from regrun.reproduction.plan import choose_arms, plan_arms, plan_runs
-from regrun.sweep import Job, load_config, run_jobs, summarize
+from regrun.sweep import Job, run_jobs, summarize
 
 
 def run_arms(
@@ -26,7 +26,7 @@ def run_arms(
     wanted: Sequence[str] | None,
     seeds: int,
     config: DictConfig,
-    loader: ConfigLoader,
+    compose: Composer,
     launcher: Launcher,
 ) -> list[JobReturn]:
     """Run what is missing of arms × seeds.
@@ -36,7 +36,7 @@ def run_arms(
         wanted: names of arms; ``None`` for all.
         seeds: how many, from 0.
         config: the sweep's.
-        loader: composes a job's config.
+        compose: gives a job's config.
         launcher: runs jobs.
 
     Raises:
@@ -45,13 +45,13 @@ def run_arms(
     """
     if any(word.startswith("seed=") for word in arguments):
         raise UserError("seeds are numbered from 0: hydra.sweeper.seeds says how many")
-    base = load_config(arguments, config, loader)
+    base = compose(arguments)
     experiment = experiment_name(base)
     arms = read_arms(OmegaConf.to_container(base.arms, resolve=True))  # type: ignore[arg-type]
     if not arms:
         raise UserError(f"the experiment {experiment} has no arms")
     chosen = choose_arms(wanted, arms)
-    planned = plan_arms(arguments, chosen, lambda words: load_config(words, config, loader))
+    planned = plan_arms(arguments, chosen, compose)
     runs = plan_runs(experiment, arguments, planned, seeds)
     jobs = {
         run.directory: Job(run.overrides, f"{run.arm} seed {run.seed}", run.directory, base.force)
@@ -61,6 +61,6 @@ def run_arms(
     workers = 1 if one_by_one else config.hydra.launcher.get("n_jobs", -1)
     workers = available_cores() if workers < 1 else workers
     with Board(runs, workers, seconds_per_arm(Path(base.outputs), experiment, base.scale)) as board:
-        outcomes, returns = run_jobs(list(jobs.values()), launcher, config, board.say)
+        outcomes, returns = run_jobs(list(jobs.values()), launcher, config, compose, board.say)
     summarize(outcomes, len(jobs))
     return returns

@@ -21,7 +21,17 @@ from regrun.sources import source_hashes
 from regrun.whitelist import check_target_names, find_targets
 
 # Overrides that say where and how runs are executed, and leave the experiment as it stands.
-NOT_OF_THE_EXPERIMENT = ("trainer", "logger", "hydra", "outputs", "data_dir", "checkpoint_seconds", "force")
+NOT_OF_THE_EXPERIMENT = (
+    "trainer",
+    "resources",
+    "engine",
+    "logger",
+    "hydra",
+    "outputs",
+    "data_dir",
+    "checkpoint_seconds",
+    "force",
+)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def smoke_figures(experiment: Experiment) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory(prefix="regrun-smoke-") as folder:
         overrides = ["logger=csv", f"outputs={folder}", *place]
         small = load_experiment(experiment.name, "smoke", overrides, experiment.config_dir)
-        workers = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={available_cores()}"]
+        workers = ["hydra/launcher=packed", f"hydra.launcher.n_jobs={available_cores()}"]
         sweeper = ["hydra/sweeper=arms", "hydra.sweeper.seeds=1", "trainer.threads=1"]
         own = ["--config-dir", small.config_dir] if small.config_dir else []
         run_hydra(["-m", *own, *small.base, *workers, *sweeper])

@@ -137,7 +137,7 @@ def look_at_wandb() -> Finding:
     if has_key():
         remedy = "unset WANDB_MODE to log online"
         return Finding("W&B", "ok", "a key is present, and WANDB_MODE keeps runs offline", remedy)
-    remedy = "wandb login logs online; wandb sync sends offline runs later; logger=csv does without"
+    remedy = "wandb login logs online; regrun sync sends offline runs later; logger=csv does without"
     return Finding("W&B", "ok", "no key: runs are logged to offline files inside their records", remedy)
 
 

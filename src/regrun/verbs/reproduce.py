@@ -12,6 +12,7 @@ from regrun.claims.verdict import FEWEST_SEEDS
 from regrun.console import OUT, complain
 from regrun.environment import available_cores
 from regrun.errors import UserError
+from regrun.launchers.task import packs
 from regrun.ledger import seconds_per_arm
 from regrun.record import Status
 from regrun.reproduction.entry import Entry
@@ -155,9 +156,10 @@ def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequen
         *(["--config-dir", experiment.config_dir] if experiment.config_dir else []),
         *experiment.base,
     ]
-    if not any(word.startswith("hydra/launcher=") for word in experiment.overrides):
+    chosen = any(word.startswith("hydra/launcher=") for word in experiment.overrides)
+    if packs(experiment.config) and not chosen:
         # One thread each, whatever the machine: a run's bits must not depend on how many run beside it.
-        words += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={min(available_cores(), missing)}"]
+        words += ["hydra/launcher=packed", f"hydra.launcher.n_jobs={min(available_cores(), missing)}"]
         if not any(word.startswith("trainer.threads=") for word in experiment.overrides):
             words.append("trainer.threads=1")
     names = ",".join(f"'{arm}'" for arm in arms)

@@ -1,0 +1,69 @@
+"""The configs of many runs: those that differ in values alone are composed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, lru_cache
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from regrun.app import explain
+
+KEPT = 32  # configs to which values are given; one is about a megabyte
+
+
+class Composer:
+    """Composes the configs of a sweep's runs.
+
+    Choosing files takes Hydra most of the time, giving values little: runs that choose the same files are
+    copies of one config, with the values that Hydra would have given them.
+
+    Args:
+        loader: Hydra's.
+        sweep: the sweep's own config.
+    """
+
+    def __init__(self, loader: ConfigLoader, sweep: DictConfig) -> None:
+        self.loader = loader
+        self.sweep = sweep
+        self.parser = OverridesParser.create(loader)
+        self._chosen = lru_cache(KEPT)(self._compose)
+        self._options = cache(loader.get_group_options)  # which looks at folders
+
+    def __call__(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of a run.
+
+        Raises:
+            UserError: in plain words.
+        """
+        try:
+            parsed = self.parser.parse_overrides(list(overrides))
+            values = [override for override in parsed if self._gives_value(override)]
+            files = (override for override in parsed if override not in values)
+            config = self._chosen(tuple(str(override.input_line) for override in files)).copy()
+            ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, overrides) from error
+        words = config.hydra.job.config.override_dirname
+        config.hydra.overrides.task = [o.input_line for o in parsed if not o.is_hydra_override()]
+        config.hydra.job.override_dirname = get_overrides_dirname(
+            [override for override in parsed if not override.is_hydra_override()],
+            kv_sep=words.kv_sep,
+            item_sep=words.item_sep,
+            exclude_keys=words.exclude_keys,
+        )
+        return config
+
+    def _compose(self, overrides: tuple[str, ...]) -> DictConfig:
+        return self.loader.load_sweep_config(self.sweep, list(overrides))
+
+    def _gives_value(self, override: Override) -> bool:
+        plain = override.type is OverrideType.CHANGE and override.package is None
+        key = override.key_or_group
+        return plain and not override.is_hydra_override() and not self._options(key)

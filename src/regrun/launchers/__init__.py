@@ -1,0 +1,1 @@
+"""Launchers: where the runs of a sweep are computed, beside this process."""

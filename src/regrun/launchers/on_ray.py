@@ -1,0 +1,104 @@
+"""Runs as the tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn
+
+from regrun.environment import available_cores
+from regrun.errors import UserError, one_line
+from regrun.launchers.task import Resources, Task, lost
+from regrun.run import STOP
+
+LOOK_EVERY = 0.5  # seconds between looks whether to stop
+PATIENCE = 90.0  # seconds that cancelled runs have to save themselves
+
+
+def run_on_ray(
+    task: Task, runs: Sequence[tuple[list[str], Resources]], address: str | None, retries: int, first: int
+) -> list[JobReturn]:
+    """Run them all; returns results in order, of those that were lost a stand-in.
+
+    Args:
+        task: does a run.
+        runs: overrides, and what each needs.
+        address: of a cluster; ``None`` starts one here, which ends with this process.
+        retries: how often Ray begins a run again whose process or machine has died; the run goes on from its
+            checkpoint.
+        first: number of the first.
+
+    Raises:
+        UserError: if Ray is missing, or there is no such cluster, or no machine of it is large enough.
+    """
+    ray = connected(address)
+    for overrides, needs in runs:
+        if needs.nodes * needs.devices > 1:
+            raise UserError(
+                f"hydra/launcher=ray runs one process for each run, and {' '.join(overrides)} asks for "
+                f"{needs.nodes * needs.devices}; hydra/launcher=slurm runs more"
+            )
+        check_size(ray, needs)
+
+    # A worker does one run after another: what it has imported stays.
+    @ray.remote
+    def do(overrides: list[str], number: int) -> JobReturn:
+        return task(overrides, number, ray.get_runtime_context().get_task_id())
+
+    references = [
+        do.options(
+            num_cpus=needs.cpus,
+            num_gpus=needs.gpus,
+            max_retries=retries,
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(needs.cpus)}},
+        ).remote(overrides, first + k)
+        for k, (overrides, needs) in enumerate(runs)
+    ]
+    pending = list(references)
+    while pending and not STOP.asked:
+        _, pending = ray.wait(pending, num_returns=len(pending), timeout=LOOK_EVERY)
+    if pending:
+        for reference in pending:
+            ray.cancel(reference)
+        ray.wait(pending, num_returns=len(pending), timeout=PATIENCE)
+    return [result_of(ray, reference, runs[k][0]) for k, reference in enumerate(references)]
+
+
+def connected(address: str | None) -> Any:
+    """Ray, as part of a cluster.
+
+    Raises:
+        UserError: if it is missing, or there is no such cluster.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it will do from its next version
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("hydra/launcher=ray needs Ray: pip install 'regrun[ray]'") from error
+    if not ray.is_initialized():
+        here: dict[str, Any] = {} if address else {"num_cpus": available_cores(), "include_dashboard": False}
+        try:
+            ray.init(address=address, configure_logging=False, log_to_driver=False, **here)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(f"no Ray cluster at {address}: {one_line(error)}") from error
+    return ray
+
+
+def check_size(ray: Any, needs: Resources) -> None:
+    """Raise ``UserError`` if no machine of the cluster has what a run needs: it would wait for ever."""
+    asked = {"CPU": needs.cpus, "GPU": needs.gpus}
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(m.get(what, 0) >= n for what, n in asked.items()) for m in machines):
+        words = ", ".join(f"{n} {what}" for what, n in asked.items())
+        raise UserError(f"no machine of the Ray cluster has what a run asks for: {words}")
+
+
+def result_of(ray: Any, reference: Any, overrides: list[str]) -> JobReturn:
+    """A task's result, or a stand-in if it has none."""
+    try:
+        return ray.get(reference, timeout=0)
+    except (ray.exceptions.RayError, TimeoutError) as error:
+        return lost(overrides, one_line(error))

@@ -1,0 +1,64 @@
+"""Runs packed on the cores of this machine, in processes that end with the one that started them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from joblib import Parallel, delayed
+from joblib.parallel import LokyBackend
+
+from regrun.environment import available_cores
+from regrun.job import follow
+from regrun.launchers.task import Task
+from regrun.launchers.trial import choose_threads, steps_per_second
+
+
+class FollowingBackend(LokyBackend):
+    """joblib's workers, which follow their launcher from their first moment, before they wait for a job."""
+
+    def configure(self, *args: Any, **kwargs: Any) -> Any:
+        """See joblib; returns the number of workers."""
+        return super().configure(*args, initializer=follow, initargs=(os.getpid(),), **kwargs)
+
+
+def run_packed(
+    task: Task, runs: Sequence[Sequence[str]], config: Mapping[str, Any], workers: int, first: int
+) -> list[JobReturn]:
+    """Run them all; returns results in order.
+
+    Args:
+        task: does a run.
+        runs: the overrides of each.
+        config: of the first, resolved.
+        workers: how many at a time; -1 for as many as are fastest, with as many threads each, unless the
+            trainer has a number of threads.
+        first: number of the first.
+    """
+    cores, threads = available_cores(), config["trainer"]["threads"]
+    shared: list[str] = []
+    if workers < 1 and threads:
+        workers = max(1, cores // int(threads))
+    elif workers < 1:
+        workers, threads = choose_threads(config, len(runs), cores, partial(side_by_side, cores))
+        shared = [f"trainer.threads={threads}"]
+    calls = (delayed(task)([*words, *shared], first + k, f"job {first + k}") for k, words in enumerate(runs))
+    return in_processes(calls, workers)
+
+
+def side_by_side(cores: int, config: Mapping[str, Any], workers: int, threads: int) -> float:
+    """Steps per second of as many runs at a time, all together; see ``choose_threads``.
+
+    The processes are those of the runs to come, even where fewer are to work at a time.
+    """
+    speeds = in_processes((delayed(steps_per_second)(config, threads) for _ in range(workers)), cores)
+    return sum(speeds) if all(speeds) else 0.0
+
+
+def in_processes(calls: Any, workers: int) -> list[Any]:
+    """The results of calls, in order."""
+    # One at a time to each worker: runs take seconds to hours, and none is to wait behind another.
+    return list(Parallel(n_jobs=workers, backend=FollowingBackend(), batch_size=1)(calls))

@@ -1,0 +1,89 @@
+"""How many runs to pack on the cores, and with how many threads each: measured, for a moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+SECONDS = 0.7  # of one trial
+WORTH = 20.0  # seconds that all runs must take for a second trial
+CLEARLY = 1.05  # times as fast: what more threads for each run must be to be chosen
+
+Measure = Callable[[Mapping[str, Any], int, int], float]
+
+
+def choose_threads(config: Mapping[str, Any], runs: int, cores: int, measure: Measure) -> tuple[int, int]:
+    """How many runs at a time are fastest together, and the threads of each.
+
+    Args:
+        config: of one of the runs, resolved.
+        runs: how many there are.
+        cores: that they share.
+        measure: steps per second of so many runs at a time with so many threads each, all together; 0 where
+            that cannot be told.
+    """
+    ways = [(min(cores // threads, runs), threads) for threads in powers_of_two(cores)]
+    best, fastest = ways[0], 0.0
+    for way in ways:
+        speed = measure(config, *way)
+        if speed > fastest * CLEARLY:
+            best, fastest = way, speed
+        if speed == 0 or int(config["steps"]) * runs / speed < WORTH:
+            break
+    return best
+
+
+def powers_of_two(most: int) -> list[int]:
+    """1, 2, 4, ... up to ``most``, which is the last."""
+    return sorted({min(2**k, most) for k in range(most.bit_length() + 1)})
+
+
+def steps_per_second(config: Mapping[str, Any], threads: int, seconds: float = SECONDS) -> float:
+    """Of a run's training, in this process; 0 if the run is not one training on a CPU.
+
+    Args:
+        config: of the run, resolved.
+        threads: to compute with.
+        seconds: for how long.
+    """
+    from pathlib import Path
+
+    import torch
+
+    from regrun.data.stream import BatchStream
+    from regrun.procedures.generators import untouched_generators
+    from regrun.procedures.trainer import chosen_precision
+    from regrun.procedures.training import SupervisedTraining
+    from regrun.run import instantiate_trusted
+
+    if config["trainer"]["accelerator"] != "cpu":
+        return 0.0
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with untouched_generators():
+            procedure = instantiate_trusted({"procedure": config["procedure"]})["procedure"]
+            if type(procedure) is not SupervisedTraining:
+                return 0.0
+            splits = procedure.dataset.load(Path(config["data_dir"]), int(config["seed"]))
+            task = procedure.build(splits, int(config["seed"]), lambda step, metrics: None)
+            optimizer = task.make_optimizer(task.named_parameters())
+            half = chosen_precision(config["trainer"]) == "bf16-mixed"
+            begin = 0.0
+            for steps, batch in enumerate(BatchStream(splits.train, procedure.batch_size, 0)):
+                optimizer.zero_grad()
+                with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                    loss = task.objective(batch, 0)
+                loss.backward()
+                optimizer.step()
+                now = time.perf_counter()
+                if steps == 0:
+                    begin = now  # the first one also sets up
+                elif now - begin > seconds:
+                    return steps / (now - begin)
+    except Exception:  # the run itself will say what is wrong with it
+        return 0.0
+    finally:
+        torch.set_num_threads(before)
+    return 0.0

@@ -1,0 +1,171 @@
+"""Runs that differ in values alone, trained together as one stacked model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from regrun.data.base import Splits
+from regrun.procedures.attaching import attach_probes
+from regrun.procedures.base import Context, Procedure, StoppedError, StopRequest
+from regrun.procedures.generators import seed_generators
+from regrun.procedures.stackable import (
+    NotStackableError,
+    check_alike,
+    check_stack,
+    differing_values,
+    optimizer_key,
+    quiet_vmap,
+)
+from regrun.procedures.trainer import (
+    Interruptible,
+    Progress,
+    check_checkpoint,
+    make_trainer,
+    quiet_lightning,
+)
+from regrun.procedures.training import SupervisedTraining, describe
+from regrun.tasks.stacked import Stacked
+from regrun.tasks.supervised import Supervised
+
+Ending = dict[str, float] | BaseException
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a stack.
+
+    Attributes:
+        procedure: what it would be trained with alone, which is to be a ``SupervisedTraining``.
+        context: its record.
+    """
+
+    procedure: Procedure
+    context: Context
+
+
+@dataclass
+class Shared:
+    """What the runs of a stack have in common while they train.
+
+    Attributes:
+        checkpoint: of the whole stack.
+        checkpoint_seconds: how often, at most, it is saved.
+        stop: to be looked at between steps.
+        first: whose progress is shown.
+    """
+
+    checkpoint: Path
+    checkpoint_seconds: float
+    stop: StopRequest
+    first: Context
+
+    def show(self, step: int, loss: float) -> None:
+        """Move the progress bar."""
+        self.first.show(step, loss)
+
+
+def train_stacked(
+    members: Sequence[Member], checkpoint: Path, most_weights: int | None = None
+) -> list[Ending]:
+    """Train them together; how each ended, its final metrics or its error, in order.
+
+    Args:
+        members: at least two, whose configs differ in the seed, in the optimizer's numbers and in other
+            floating-point values alone.
+        checkpoint: where the stack saves its state, and goes on from if it is there.
+        most_weights: of one model; ``None`` for any number.
+
+    Raises:
+        NotStackableError: before anything is written.
+        Exception: whatever a component raises, which is not to be the end of runs that could do without the
+            others; memory may not suffice for all at once.
+    """
+    procedures = [training(member) for member in members]
+    loaded: dict[str, Splits] = {}
+    finals: list[dict[str, float]] = [{} for _ in members]
+    built = []
+    for procedure, member, final in zip(procedures, members, finals, strict=True):
+        splits = procedure.dataset.load(member.context.data_dir, member.context.seed)
+        splits = loaded.setdefault(splits.fingerprint(), splits)
+        built.append(build(procedure, member.context, splits, final))
+    weights = sum(weight.numel() for weight in built[0].model.parameters())
+    if most_weights is not None and weights > most_weights:
+        raise NotStackableError(f"a model of {weights:,} weights keeps a GPU busy alone")
+    keys = [optimizer_key(task) for task in built]
+    order = sorted(range(len(members)), key=keys.__getitem__)
+    tasks = [built[k] for k in order]
+    alike = [len(list(run)) for _, run in itertools.groupby(order, keys.__getitem__)]
+    check_alike(tasks)
+    values = differing_values(tasks)
+    stacked = Stacked(tasks, alike, values)
+    check_stack(tasks, stacked)
+
+    contexts = [members[k].context for k in order]
+    first = contexts[0]
+    procedure = procedures[0]
+    shared = Shared(checkpoint, first.checkpoint_seconds, first.stop, first)
+    trainer = make_trainer(
+        first.trainer, procedure.steps, procedure.eval_every, [Interruptible(shared), Progress(shared)]
+    )
+    left_out = [
+        attach_probes(task, str(trainer.precision), context.skip_probes)
+        for task, context in zip(tasks, contexts, strict=True)
+    ]
+    resume_step = check_checkpoint(checkpoint) if checkpoint.exists() else None
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    endings: dict[int, Ending] = {}
+    for k, (task, context) in enumerate(zip(tasks, contexts, strict=True)):
+        description = describe(task, trainer, left_out[k], resume_step)
+        notes = (*description.notes, f"one of {len(tasks)} stacked runs")
+        try:
+            context.begin(replace(description, notes=notes, sharers=len(tasks)))
+        except Exception as error:
+            endings[k] = error
+    try:
+        with quiet_lightning(), quiet_vmap():
+            trainer.fit(stacked, ckpt_path=checkpoint if resume_step is not None else None)
+            if procedure.steps % procedure.eval_every:
+                trainer.validate(stacked, verbose=False)
+        checkpoint.unlink(missing_ok=True)
+    except (StoppedError, KeyboardInterrupt, SystemExit) as error:
+        endings = dict.fromkeys(range(len(tasks)), error) | endings
+    endings = dict(stacked.diverged) | endings
+    for k, (task, context) in enumerate(zip(tasks, contexts, strict=True)):
+        if k not in endings:
+            save(task, context.checkpoint, procedure.steps)
+            endings[k] = dict(finals[order[k]])
+    return [endings[order.index(k)] for k in range(len(members))]
+
+
+def training(member: Member) -> SupervisedTraining:
+    """A member's procedure; raises ``NotStackableError`` if it does more than train one network."""
+    if type(member.procedure) is not SupervisedTraining:
+        raise NotStackableError(f"{type(member.procedure).__name__} does more than train one network")
+    return member.procedure
+
+
+def build(
+    procedure: SupervisedTraining, context: Context, splits: Splits, final: dict[str, float]
+) -> Supervised:
+    """The task of a run, as it would be alone; its evaluations go to the record and into ``final``."""
+
+    def report(step: int, metrics: dict[str, float]) -> None:
+        final.clear()
+        final.update(metrics)
+        context.log(step, metrics)
+
+    seed_generators(context.seed)
+    return procedure.build(splits, context.seed, report)
+
+
+def save(task: Supervised, checkpoint: Path, steps: int) -> None:
+    """Write what a run ends with, as far as others read it: the weights and what its parts remember."""
+    state = {name: value.detach().cpu().clone() for name, value in task.state_dict().items()}
+    partial = checkpoint.with_suffix(".partial")
+    torch.save({"state_dict": state, "global_step": steps}, partial)
+    partial.replace(checkpoint)

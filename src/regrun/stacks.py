@@ -1,0 +1,184 @@
+"""Runs of a sweep that are trained together, as one stacked model: which, and how each ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regrun.app import experiment_name, plain_config
+from regrun.arms import arm_name, read_arms
+from regrun.composition import Composer
+from regrun.console import Display
+from regrun.errors import UserError, naming_full_disks
+from regrun.job import (
+    RUNNING,
+    Outcome,
+    config_dirs,
+    how_it_ended,
+    quiet_torch,
+    remove_if_empty,
+    stop_on_signal,
+    threads,
+)
+from regrun.run import Run, build
+
+if TYPE_CHECKING:
+    from regrun.procedures.stacking import Ending
+    from regrun.sweep import Job
+
+ENGINES = ("auto", "one_by_one", "vmap")
+MOST_RUNS = 64
+MOST_WEIGHTS = 1_000_000  # of a model that leaves most of a GPU idle, for engine=auto
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run that may be stacked.
+
+    Attributes:
+        job: the run.
+        config: resolved.
+        overrides: of the task, as its record is to name them.
+        experiment: its experiment's name.
+        arm: its arm's name.
+        folders: of the user's own configs.
+    """
+
+    job: Job
+    config: dict[str, Any]
+    overrides: list[str]
+    experiment: str
+    arm: str
+    folders: list[str]
+
+    @property
+    def key(self) -> str:
+        """The same for runs whose configs differ in what a stack may differ in."""
+        procedure = dict(self.config["procedure"])
+        for part in ("optimizer", "regularizers"):
+            procedure[part] = without_floats(procedure.get(part))
+        return json.dumps([procedure, self.config["trainer"]], sort_keys=True, default=str)
+
+
+def without_floats(node: Any) -> Any:
+    """A config with a mark in the place of every floating-point number."""
+    if isinstance(node, dict):
+        return {key: without_floats(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [without_floats(value) for value in node]
+    return "float" if isinstance(node, float) else node
+
+
+def plan_stacks(jobs: Sequence[Job], compose: Composer, launches_here: bool) -> list[list[Candidate]]:
+    """The runs that are to be trained together, two at least in each stack.
+
+    Args:
+        jobs: what is to be run.
+        compose: gives a job's config.
+        launches_here: whether runs are done in this process, one after another.
+
+    Raises:
+        UserError: if the engine is not one, or stacks are asked for of other processes.
+    """
+    if len(jobs) < 2 or not is_stacked(compose(jobs[0].overrides), launches_here):
+        return []
+    groups: dict[str, list[Candidate]] = {}
+    for job in jobs:
+        config = compose(job.overrides)
+        saved = (job.directory / "checkpoint.ckpt").exists() and not job.force
+        if saved or not is_stacked(config, launches_here):
+            continue
+        overrides = list(config.hydra.overrides.task)
+        plain = plain_config(config)
+        arm = arm_name(overrides, read_arms(plain["arms"]))
+        folders = config_dirs(config.hydra)
+        found = Candidate(job, plain, overrides, experiment_name(config), arm, folders)
+        groups.setdefault(found.key, []).append(found)
+    chunks = [group[k : k + MOST_RUNS] for group in groups.values() for k in range(0, len(group), MOST_RUNS)]
+    return [chunk for chunk in chunks if len(chunk) > 1]
+
+
+def is_stacked(config: Any, launches_here: bool) -> bool:
+    """Whether a run is to be stacked.
+
+    Raises:
+        UserError: if there is no such engine, or it is asked for where it cannot be.
+    """
+    engine, trainer = config.engine, config.trainer
+    if engine not in ENGINES:
+        raise UserError(f"engine: expected {', '.join(ENGINES)}, got {engine!r}")
+    if engine == "vmap" and not launches_here:
+        raise UserError("engine=vmap trains many runs in one process; leave out hydra/launcher")
+    alone = trainer.devices == 1 and trainer.num_nodes == 1
+    wanted = engine == "vmap" or (engine == "auto" and trainer.accelerator in ("gpu", "cuda"))
+    return wanted and alone and launches_here
+
+
+def run_stack(stack: Sequence[Candidate], silent: bool) -> list[Outcome]:
+    """Train them together; how each ended, in order.
+
+    Args:
+        stack: two at least, of one key.
+        silent: whether to show no progress.
+
+    Raises:
+        Exception: if they are to be run one by one; says why.
+    """
+    from regrun.procedures.stacking import Member, train_stacked
+
+    first = stack[0].config
+    most = MOST_WEIGHTS if first["engine"] == "auto" else None
+    runs = []
+    with RUNNING, naming_full_disks(), stop_on_signal(), threads(first["trainer"]["threads"]), quiet_torch():
+        members = []
+        for k, found in enumerate(stack):
+            display = Display(brief=True, silent=silent or k > 0)
+            run = Run(
+                found.config,
+                found.experiment,
+                found.arm,
+                found.overrides,
+                found.folders,
+                found.job.directory,
+                display,
+            )
+            procedure, run.loggers = build(found.config)
+            runs.append(run)
+            members.append(Member(procedure, run))
+        checkpoint = checkpoint_of(runs)
+        if first["force"]:
+            checkpoint.unlink(missing_ok=True)
+        try:
+            endings = train_stacked(members, checkpoint, most)
+        except BaseException as error:
+            for run in runs:
+                run.abandon(error)
+            if isinstance(error, Exception):
+                checkpoint.unlink(missing_ok=True)  # they are to be done one by one
+            raise
+        finally:
+            remove_if_empty(checkpoint.parent)
+        return [close(run, found, ending) for run, found, ending in zip(runs, stack, endings, strict=True)]
+
+
+def checkpoint_of(runs: Sequence[Run]) -> Path:
+    """Where the state of a stack lies: it is one of these runs and of no others."""
+    identities = " ".join(sorted(run.identity for run in runs))
+    name = hashlib.sha256(identities.encode()).hexdigest()[:10]
+    return Path(runs[0].config["outputs"]).absolute() / "stacks" / name / "checkpoint.ckpt"
+
+
+def close(run: Run, found: Candidate, ending: Ending) -> Outcome:
+    """Complete a run's record, or leave it unfinished."""
+    label, directory = found.job.label, found.job.directory
+    try:
+        if isinstance(ending, BaseException):
+            raise ending
+        run.complete(ending)
+    except BaseException as error:
+        return how_it_ended(run.abandon(error), label, directory, "the same sweep goes on with its stack")
+    return how_it_ended(None, label, directory)

@@ -1,0 +1,75 @@
+"""Sweeps on a real Ray cluster of one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from conftest import SMOKE, Result, wait_for_step
+from regrun.record import Status
+from tiny import write_tiny
+
+Start = Callable[..., "subprocess.Popen[str]"]
+pytestmark = [
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
+    pytest.mark.xdist_group("ray"),
+]
+ON_RAY = ("hydra/launcher=ray", "trainer.threads=1")
+
+
+def test_a_reproduction_gives_the_verdicts_of_one_machine(
+    regrun_afresh: Callable[..., Result], tmp_path: Path
+) -> None:
+    entries = []
+    for place, words in {"here": (), "there": ON_RAY}.items():
+        result = regrun_afresh("reproduce", *write_tiny(tmp_path), f"outputs=outputs/{place}", *words)
+        assert result.code == 1, result.err  # one claim is not reproduced
+        entries.append(json.loads((tmp_path / "outputs" / place / "tiny" / "verdicts.json").read_text()))
+    here, there = entries
+    assert here["claims"] == there["claims"]
+    assert [v["final"] for v in here["arms"].values()] == [v["final"] for v in there["arms"].values()]
+
+
+def test_a_run_whose_worker_dies_goes_on_from_its_checkpoint(start: Start, tmp_path: Path) -> None:
+    words = [*SMOKE, "steps=6000", "eval_every=2000", "checkpoint_seconds=0", "seed=0"]
+    process = start("-m", *words, *ON_RAY)
+    record = wait_for_step(tmp_path, 2000, process)
+    os.kill(record.manifest()["pid"], signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, (out, err)
+    assert record.status is Status.COMPLETE
+    assert len(record.manifest()["resumed"]) == 1
+
+
+def test_ctrl_c_saves_what_runs(start: Start, tmp_path: Path) -> None:
+    words = [*SMOKE, "steps=1000000", "eval_every=50", "checkpoint_seconds=0"]
+    process = start("-m", *words, *ON_RAY, "seed=0,1,2,3,4,5,6,7")
+    record = wait_for_step(tmp_path, 50, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, (out, err)
+    assert record.status is Status.INTERRUPTED, record.manifest().get("message")
+    assert "not started" in out
+
+
+def test_what_no_machine_has_is_said_at_once(
+    regrun_afresh: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for asked, said in {
+        "resources.cpus=1000": "no machine of the Ray cluster has what a run asks for: 1000 CPU",
+        "trainer.devices=2": "runs one process for each run",
+        "hydra.launcher.address=auto": "no Ray cluster at auto",
+    }.items():
+        if "auto" in asked:
+            monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where Ray would find one that runs here
+        result = regrun_afresh("-m", *SMOKE, "hydra/launcher=ray", asked)
+        assert result.code == 2, (result.out, result.err)
+        assert said in result.err
+        assert "Traceback" not in result.err
