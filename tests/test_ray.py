@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from conftest import SMOKE, Result, wait_for_step
 from regrun.record import Status
@@ -46,6 +48,40 @@ def test_a_run_whose_worker_dies_goes_on_from_its_checkpoint(start: Start, tmp_p
     assert process.returncode == 0, (out, err)
     assert record.status is Status.COMPLETE
     assert len(record.manifest()["resumed"]) == 1
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Of two machines with a core each, as far as Ray can tell."""
+    from ray.cluster_utils import Cluster
+
+    cores = {"num_cpus": 1, "memory": 2 * 2**30, "object_store_memory": 100 * 2**20}
+    found = Cluster(initialize_head=True, head_node_args={**cores, "include_dashboard": False})
+    found.add_node(**cores)
+    yield found
+    found.shutdown()
+
+
+def test_runs_of_a_lost_machine_go_on_elsewhere(start: Start, tmp_path: Path, cluster: Any) -> None:
+    words = [*SMOKE, "steps=6000", "eval_every=2000", "checkpoint_seconds=0", "resources.memory_gb=1"]
+    place = f"hydra.launcher.address={cluster.address}"
+    process = start("-m", *words, *ON_RAY, place, "seed=0,1,2", REGRUN_DATA="elsewhere")
+    records = [wait_for_step(tmp_path, 2000, process)]
+    records.append(wait_for_step(tmp_path, 2000, process, other_than=records))
+    (machine,) = cluster.worker_nodes
+    cluster.remove_node(machine, allow_graceful=False)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, (out, err)
+    assert "3 runs: 3 complete" in out
+    assert sorted(len(record.manifest()["resumed"]) for record in records) == [0, 1]
+    assert yaml.safe_load(records[0].config_file.read_text())["data_dir"] == "elsewhere"
+
+
+def test_a_cluster_is_asked_for_memory(regrun_afresh: Callable[..., Result], cluster: Any) -> None:
+    place = f"hydra.launcher.address={cluster.address}"
+    result = regrun_afresh("-m", *SMOKE, *ON_RAY, place, "resources.memory_gb=3")
+    assert result.code == 2, (result.out, result.err)
+    assert "no machine of the Ray cluster has what a run asks for: 1 CPU, 0 GPU, 3 GB" in result.err
 
 
 def test_ctrl_c_saves_what_runs(start: Start, tmp_path: Path) -> None:

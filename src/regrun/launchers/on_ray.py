@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
 
 from regrun.environment import available_cores
 from regrun.errors import UserError, one_line
-from regrun.launchers.task import Resources, Task, lost
+from regrun.launchers.task import Resources, Task, ended, lost
+from regrun.record import Status
 from regrun.run import STOP
 
 LOOK_EVERY = 0.5  # seconds between looks whether to stop
@@ -24,7 +27,7 @@ def run_on_ray(
 
     Args:
         task: does a run.
-        runs: overrides, and what each needs.
+        runs: overrides, and what each needs; a cluster is asked for the memory, too, this machine is not.
         address: of a cluster; ``None`` starts one here, which ends with this process.
         retries: how often Ray begins a run again whose process or machine has died; the run goes on from its
             checkpoint.
@@ -40,17 +43,26 @@ def run_on_ray(
                 f"hydra/launcher=ray runs one process for each run, and {' '.join(overrides)} asks for "
                 f"{needs.nodes * needs.devices}; hydra/launcher=slurm runs more"
             )
-        check_size(ray, needs)
+        check_size(ray, needs, address is not None)
+
+    folder, variables = Path.cwd(), own_variables()
 
     # A worker does one run after another: what it has imported stays.
     @ray.remote
     def do(overrides: list[str], number: int) -> JobReturn:
+        try:
+            os.chdir(folder)
+        except OSError:
+            reason = f"{socket.gethostname()} does not see {folder}: the machines of a cluster must share it"
+            return ended(overrides, Status.FAILED, reason)
+        os.environ.update(variables)
         return task(overrides, number, ray.get_runtime_context().get_task_id())
 
     references = [
         do.options(
             num_cpus=needs.cpus,
             num_gpus=needs.gpus,
+            memory=needs.memory_bytes if address else None,
             max_retries=retries,
             runtime_env={"env_vars": {"OMP_NUM_THREADS": str(needs.cpus)}},
         ).remote(overrides, first + k)
@@ -64,6 +76,12 @@ def run_on_ray(
             ray.cancel(reference)
         ray.wait(pending, num_returns=len(pending), timeout=PATIENCE)
     return [result_of(ray, reference, runs[k][0]) for k, reference in enumerate(references)]
+
+
+def own_variables() -> dict[str, str]:
+    """What of the environment decides what a run does; a cluster's processes have their own."""
+    decisive = (name for name in os.environ if name.startswith(("REGRUN_", "WANDB_")))
+    return {name: os.environ[name] for name in decisive if name != "WANDB_SERVICE"}  # this process's own
 
 
 def connected(address: str | None) -> Any:
@@ -87,12 +105,12 @@ def connected(address: str | None) -> Any:
     return ray
 
 
-def check_size(ray: Any, needs: Resources) -> None:
+def check_size(ray: Any, needs: Resources, with_memory: bool) -> None:
     """Raise ``UserError`` if no machine of the cluster has what a run needs: it would wait for ever."""
-    asked = {"CPU": needs.cpus, "GPU": needs.gpus}
+    asked = {"CPU": needs.cpus, "GPU": needs.gpus} | ({"memory": needs.memory_bytes} if with_memory else {})
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(all(m.get(what, 0) >= n for what, n in asked.items()) for m in machines):
-        words = ", ".join(f"{n} {what}" for what, n in asked.items())
+        words = f"{needs.cpus} CPU, {needs.gpus} GPU" + f", {needs.memory_gb} GB" * with_memory
         raise UserError(f"no machine of the Ray cluster has what a run asks for: {words}")
 
 

@@ -107,6 +107,11 @@ class Resources:
     memory_gb: float
     minutes: int
 
+    @property
+    def memory_bytes(self) -> int:
+        """Of each machine."""
+        return round(self.memory_gb * 2**30)
+
 
 def resources_of(config: DictConfig) -> Resources:
     """What a run's config asks for; what it leaves open follows from its trainer.
