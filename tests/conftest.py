@@ -38,7 +38,8 @@ class Result:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees the machine's W&B account, trusts a package, or fights for cores."""
+    """No test sees the machine's W&B account, trusts a package, or fights for cores; all draw the same."""
+    torch.manual_seed(0)
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "REGRUN_TRUST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))

@@ -96,6 +96,7 @@ def test_the_memory_of_elr_is_one_for_all_ranks(regrun_afresh: Callable[..., Res
 def test_a_lost_process_is_named_and_any_number_of_ranks_goes_on(start: Start, tmp_path: Path) -> None:
     """Two sharded ranks, of which one is killed; then four, stopped by Ctrl-C; then one to the end."""
     words = [*SMALL, "optimizer=sgd", "steps=3000", "eval_every=500", "checkpoint_seconds=0"]
+    words.append("optimizer.lr=0.03")  # at a higher one rounding grows
     killed = start(*words, *on("fsdp", 2))
     record = wait_for_step(tmp_path, 500, killed)
     os.kill(children(killed.pid)[0], signal.SIGKILL)

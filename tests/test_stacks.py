@@ -33,7 +33,13 @@ ALIKE = {  # enough for each moment of a regularizer, and for what may differ
         "schedule=cosine",
     ),
     "memory": ("regularizer=[elr,label_smoothing]", "batch_size=17", "seed=0,1"),
-    "attention": ("model=transformer", "model.dropout=0", "regularizer=none", "seed=0,1"),
+    "attention": (
+        "model=transformer",
+        "model.dropout=0",
+        "regularizer=none",
+        "optimizer.lr=0.001",
+        "seed=0,1",
+    ),
 }
 
 
@@ -44,10 +50,8 @@ def found(folder: Path) -> dict[str, Record]:
 
 @pytest.mark.parametrize("parts", ALIKE)
 def test_each_run_of_a_stack_is_what_it_is_alone(regrun: Command, tmp_path: Path, parts: str) -> None:
-    """Over 200 steps; with Adam and its tiny epsilon, rounding would grow to any size."""
+    """Over 200 steps; with Adam and its tiny epsilon, or at a high rate, rounding would grow to any size."""
     words = ["-m", *SMOKE, "optimizer=sgd", *ALIKE[parts], "steps=200", "eval_every=40"]
-    if parts == "attention":
-        words[words.index("steps=200")] = "steps=40"
     assert regrun(*words, "outputs=outputs/alone").code == 0
     result = regrun(*words, "outputs=outputs/stacked", "engine=vmap")
     assert result.code == 0, result.out
@@ -62,8 +66,8 @@ def test_each_run_of_a_stack_is_what_it_is_alone(regrun: Command, tmp_path: Path
         assert [step for step, _ in ours] == [step for step, _ in theirs]
         for (_, values), (_, others) in zip(ours, theirs, strict=True):
             for metric, value in values.items():
-                # An angle between weights and a gradient that has become small has its rounding enlarged.
-                close = 1e-3 if "cosine" in metric else 1e-5
+                # Rounding may put a sample on the other side of a kink, which turns a small gradient.
+                close = 1e-2 if "cosine" in metric else 1e-5
                 assert value == pytest.approx(others[metric], rel=close, abs=close), metric
         state = torch.load(record.checkpoint, weights_only=True)["state_dict"]
         other = torch.load(alone[name].checkpoint, weights_only=True)["state_dict"]

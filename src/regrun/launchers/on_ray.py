@@ -99,7 +99,7 @@ def connected(address: str | None) -> Any:
     if not ray.is_initialized():
         here: dict[str, Any] = {} if address else {"num_cpus": available_cores(), "include_dashboard": False}
         try:
-            ray.init(address=address, configure_logging=False, log_to_driver=False, **here)
+            ray.init(address=address or "local", configure_logging=False, log_to_driver=False, **here)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(f"no Ray cluster at {address}: {one_line(error)}") from error
     return ray
