@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -81,9 +82,31 @@ class Cluster:
         """End the node as a power cut would: its daemon, and the jobs of this folder, at once."""
         self.node.kill()
         self.node.wait()
-        for pattern in ("slurmstepd", f"submitit.*{folder}"):
-            subprocess.run(["pkill", "-KILL", "-f", pattern], check=False)
+        self.kill("slurmstepd", str(folder))
         self.wait_until("down")
+
+    def kill(self, *words: str) -> None:
+        """End processes that belong to this cluster, and have one of these words in their command."""
+        ours = self.variables["SLURM_CONF"].encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                command, environment = ((process / part).read_bytes() for part in ("cmdline", "environ"))
+                if (
+                    ours in environment
+                    and b"regrun.cli" not in command
+                    and any(w.encode() in command for w in words)
+                ):
+                    os.kill(int(process.name), signal.SIGKILL)
+            except OSError:
+                pass  # it has ended meanwhile
+
+    def withdraw(self, seconds: float = 20) -> None:
+        """Cancel all jobs, and end what does not end by itself."""
+        subprocess.run(["scancel", "--me"], env=self.environment, check=False)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.ask("squeue", "--noheader"):
+            time.sleep(0.3)
+        self.kill("srun", "slurm_script", "submitit")
 
     def wait_until(self, state: str, seconds: float = 40) -> None:
         """Wait until the node is in a state."""
@@ -145,7 +168,7 @@ def daemons_in(folder: Path) -> Iterator[Cluster]:
         cluster.start_node()
         yield cluster
     finally:
-        subprocess.run(["scancel", "--me"], env=environment, check=False)
+        cluster.withdraw()
         # Each before what it asks for credentials: a node that is told to end without munge waits for it.
         for daemon in (cluster.node, *reversed(daemons)):
             end(daemon)

@@ -97,12 +97,23 @@ def connected(address: str | None) -> Any:
     except ImportError as error:
         raise UserError("hydra/launcher=ray needs Ray: pip install 'regrun[ray]'") from error
     if not ray.is_initialized():
+        check_answers(address or "")
         here: dict[str, Any] = {} if address else {"num_cpus": available_cores(), "include_dashboard": False}
         try:
             ray.init(address=address or "local", configure_logging=False, log_to_driver=False, **here)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(f"no Ray cluster at {address}: {one_line(error)}") from error
     return ray
+
+
+def check_answers(address: str, seconds: float = 5) -> None:
+    """Raise ``UserError`` if nobody listens at ``host:port``, where Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), seconds).close()
+        except OSError as error:
+            raise UserError(f"no Ray cluster at {address}: {one_line(error)}") from error
 
 
 def check_size(ray: Any, needs: Resources, with_memory: bool) -> None:
