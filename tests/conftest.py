@@ -116,7 +116,7 @@ def wait_for_step(
 ) -> Record:
     """The record of a run that has come so far, of those below a folder that a process works at."""
     known = {record.directory for record in other_than}
-    end = time.monotonic() + 90
+    end = time.monotonic() + 180
     while time.monotonic() < end and process.poll() is None:
         for found in map(Record, records(folder)):
             if found.directory in known:

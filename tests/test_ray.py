@@ -63,11 +63,17 @@ def cluster() -> Iterator[Any]:
 
 
 def test_runs_of_a_lost_machine_go_on_elsewhere(start: Start, tmp_path: Path, cluster: Any) -> None:
-    words = [*SMOKE, "steps=6000", "eval_every=2000", "checkpoint_seconds=0", "resources.memory_gb=1"]
+    """What decides a run is the launcher's: its folder, variables and modules, not the cluster's."""
+    words = [*SMOKE, "steps=8000", "eval_every=500", "checkpoint_seconds=0", "resources.memory_gb=1"]
     place = f"hydra.launcher.address={cluster.address}"
-    process = start("-m", *words, *ON_RAY, place, "seed=0,1,2", REGRUN_DATA="elsewhere")
-    records = [wait_for_step(tmp_path, 2000, process)]
-    records.append(wait_for_step(tmp_path, 2000, process, other_than=records))
+    own = tmp_path / "mine.py"
+    own.write_text("from regrun.regularizers.base import Regularizer\nclass Nothing(Regularizer): pass\n")
+    words.append("+regularizer.mine._target_=mine.Nothing")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {"REGRUN_DATA": "elsewhere", "REGRUN_TRUST": "mine", "PYTHONPATH": path}
+    process = start("-m", *words, *ON_RAY, place, "seed=0,1,2", **environment)
+    records = [wait_for_step(tmp_path, 500, process)]
+    records.append(wait_for_step(tmp_path, 500, process, other_than=records))
     (machine,) = cluster.worker_nodes
     cluster.remove_node(machine, allow_graceful=False)
     out, err = process.communicate(timeout=240)

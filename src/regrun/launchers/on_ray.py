@@ -46,6 +46,7 @@ def run_on_ray(
         check_size(ray, needs, address is not None)
 
     folder, variables = Path.cwd(), own_variables()
+    path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
 
     # A worker does one run after another: what it has imported stays.
     @ray.remote
@@ -64,7 +65,7 @@ def run_on_ray(
             num_gpus=needs.gpus,
             memory=needs.memory_bytes if address else None,
             max_retries=retries,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(needs.cpus)}},
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(needs.cpus), **path}},
         ).remote(overrides, first + k)
         for k, (overrides, needs) in enumerate(runs)
     ]
