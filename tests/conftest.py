@@ -16,6 +16,7 @@ from regrun.record import Record
 
 torch.set_num_threads(1)
 CHECKOUT = Path(__file__).parents[1]
+COSTLY = {"reproduced", "undisturbed"}  # fixtures that each worker would set up for itself
 SMOKE = ("experiment=grokking", "scale=smoke", "logger=csv")
 
 
@@ -24,8 +25,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return available_cores() + 1
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of clusters first: those of one cluster run one after another."""
+    """Tests that share a cluster or a reproduction run one after another, and begin first."""
+    for item in items:
+        for fixture in COSTLY.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(fixture))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
