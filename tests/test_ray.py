@@ -51,10 +51,11 @@ def test_a_run_whose_worker_dies_goes_on_from_its_checkpoint(start: Start, tmp_p
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Of two machines with a core each, as far as Ray can tell."""
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # or the tests beside it leave its runs nothing
     cores = {"num_cpus": 1, "memory": 2 * 2**30, "object_store_memory": 100 * 2**20}
     found = Cluster(initialize_head=True, head_node_args={**cores, "include_dashboard": False})
     found.add_node(**cores)
