@@ -182,6 +182,6 @@ def test_proportions_are_fitted_to_the_optimum() -> None:
         loss = task.loss(data.x * 500 @ weights, data.q).mean() + 0.05 * weights.square().sum()
         return float(torch.autograd.grad(loss, weights)[0].norm())
 
-    assert slope(task.train(data, 0.1)) < 1e-3 * slope(torch.zeros(500, 10))
+    assert slope(task.train(data, 0.1)) < 3e-4 * slope(torch.zeros(500, 10))
     with pytest.raises(ValueError, match="take probabilities"):
         LabelProportions(ZLoss())

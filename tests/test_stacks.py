@@ -67,7 +67,7 @@ def test_each_run_of_a_stack_is_what_it_is_alone(regrun: Command, tmp_path: Path
         for (_, values), (_, others) in zip(ours, theirs, strict=True):
             for metric, value in values.items():
                 # Rounding may put a sample on the other side of a kink, which turns a small gradient.
-                close = 1e-2 if "cosine" in metric else 1e-5
+                close = 1e-3 if "cosine" in metric else 1e-5
                 assert value == pytest.approx(others[metric], rel=close, abs=close), metric
         state = torch.load(record.checkpoint, weights_only=True)["state_dict"]
         other = torch.load(alone[name].checkpoint, weights_only=True)["state_dict"]
@@ -145,7 +145,7 @@ def test_one_that_diverges_does_not_take_the_others_along(regrun: Command, tmp_p
     result = regrun("-m", *SMOKE, *words)
     assert result.code == 1
     assert "1 complete, 1 failed" in result.out
-    assert "after step 2" in result.out or "step 2" in result.out
+    assert "step 2" in result.out
     statuses = {Record(folder).status for folder in records(tmp_path)}
     assert statuses == {Status.COMPLETE, Status.FAILED}
 

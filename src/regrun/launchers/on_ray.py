@@ -37,7 +37,7 @@ def run_on_ray(
         UserError: if Ray is missing, or there is no such cluster, or no machine of it is large enough.
     """
     ray = connected(address)
-    for overrides, needs in runs:
+    for needs, overrides in {needs: overrides for overrides, needs in runs}.items():
         if needs.nodes * needs.devices > 1:
             raise UserError(
                 f"hydra/launcher=ray runs one process for each run, and {' '.join(overrides)} asks for "
@@ -98,7 +98,8 @@ def connected(address: str | None) -> Any:
     except ImportError as error:
         raise UserError("hydra/launcher=ray needs Ray: pip install 'regrun[ray]'") from error
     if not ray.is_initialized():
-        check_answers(address or "")
+        if address:
+            check_answers(address)
         here: dict[str, Any] = {} if address else {"num_cpus": available_cores(), "include_dashboard": False}
         try:
             ray.init(address=address or "local", configure_logging=False, log_to_driver=False, **here)
