@@ -9,7 +9,9 @@ from regrun.app import compose_config, dotted_keys, plain_config
 from regrun.arms import read_arms
 from regrun.catalogue import components, experiments, find, read_yaml
 from regrun.identity import fingerprint
-from regrun.whitelist import check_parameters, check_targets, find_nodes, locate
+from regrun.placement import check_components
+from regrun.procedures.base import Procedure
+from regrun.whitelist import find_nodes, locate
 
 PAPERS = [entry for entry in experiments() if entry.name != "custom"]
 SCALES = ("smoke", "small", "paper")
@@ -54,8 +56,7 @@ def test_every_arm_composes_to_a_run_of_its_own(entry: object, scale: str) -> No
     identities = {}
     for name_of_arm, arm in read_arms(config["arms"]).items():
         composed = plain_config(compose_config([f"experiment={name}", f"scale={scale}", *arm.overrides]))
-        check_targets(composed["procedure"])
-        check_parameters(composed["procedure"])
+        check_components(composed["procedure"], Procedure, "procedure")
         identities[name_of_arm] = fingerprint(composed)
     twins = {(a, b) for a, b in product(identities, repeat=2) if a < b and identities[a] == identities[b]}
     # At the paper's scale the arm of full size is the arm itself.

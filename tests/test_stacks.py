@@ -205,7 +205,7 @@ def test_a_stack_that_is_killed_keeps_what_it_has_saved(
 
 def test_the_engine_is_checked(regrun: Command, tmp_path: Path) -> None:
     for words, said in {
-        ("engine=wmap",): "engine: expected auto, one_by_one, vmap, got 'wmap'",
+        ("engine=wmap",): "engine: expected auto | one_by_one | vmap, got 'wmap'",
         ("engine=vmap", "hydra/launcher=packed"): "leave out hydra/launcher",
     }.items():
         result = regrun("-m", *SMOKE, "seed=0,1", *words)

@@ -10,26 +10,38 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from regrun.arms import arm_name, read_arms
-from regrun.catalogue import COMPONENT_GROUPS, components
+from regrun.arms import arm_name, folder_name, read_arms
+from regrun.catalogue import components, experiments
+from regrun.config_files import GROUPS, folders_of
+from regrun.effect import check_read
+from regrun.environment_values import register_environment
 from regrun.errors import UserError, nearest, one_line
+from regrun.hydra_settings import (
+    CONFIG_NAME,
+    HYDRA_VERSION_BASE,
+    check_hydra_node,
+    check_plugins,
+    check_typed,
+    parse_overrides,
+    task_overrides,
+)
 from regrun.identity import fingerprint
 from regrun.paths import conf_dir
-from regrun.recombine import recombined
+from regrun.recombine import SEVERAL, SINGLE, recombined
+from regrun.run_values import check_run_values
 from regrun.whitelist import check_target_names
 
-CONFIG_NAME = "config"
-HYDRA_VERSION_BASE = "1.3"
-GROUPS = ("experiment", "scale_for", *COMPONENT_GROUPS)
+LISTED = 8  # names in a message
 
 
 def register_resolvers() -> None:
-    """Teach OmegaConf where a run's record lies: ``${regrun.record:}`` below ``outputs``."""
+    """Teach OmegaConf where a record lies, ``${regrun.record:}``, and what ``${oc.env:...}`` may read."""
+    register_environment()
     OmegaConf.register_new_resolver("regrun.record", lambda *, _root_: str(record_path(_root_)), replace=True)
 
 
@@ -40,7 +52,7 @@ def record_path(cfg: DictConfig) -> Path:
         cfg: a composed config with its ``hydra`` node.
     """
     arms = read_arms(OmegaConf.to_container(cfg.arms, resolve=True))  # type: ignore[arg-type]
-    arm = arm_name(list(cfg.hydra.overrides.task), arms)
+    arm = arm_name(task_overrides(cfg), arms)
     identity = fingerprint(plain_config(cfg))
     return find_record(Path(cfg.outputs), experiment_name(cfg), arm, cfg.seed, identity)
 
@@ -50,7 +62,7 @@ def find_record(outputs: Path, experiment: str, arm: str, seed: int, identity: s
     leaf = f"seed{seed}-{identity}"
     for existing in sorted((outputs / experiment).glob(f"*/{leaf}")):
         return existing.relative_to(outputs)
-    return Path(experiment) / arm / leaf
+    return Path(experiment) / folder_name(arm) / leaf
 
 
 def experiment_name(cfg: DictConfig) -> str:
@@ -73,9 +85,62 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, UserError):  # of regrun's own resolvers
+            raise error.__cause__ from error
         raise UserError(one_line(str(error).split("\n")[0])) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def checked_config(cfg: DictConfig) -> dict[str, Any]:
+    """The run's config, once all of it has been checked that can be without importing what it names.
+
+    Args:
+        cfg: a composed config with its ``hydra`` node.
+
+    Raises:
+        UserError: if a name is a path, if nothing reads a value that was set, if a value is not what regrun
+            expects of it, or if a ``_target_`` is not named in a trusted package.
+    """
+    check_choices(cfg.hydra.runtime.choices)
+    check_groups(cfg)
+    plain = plain_config(cfg)
+    check_read(cfg, recombined(cfg))
+    check_run_values(plain)
+    check_target_names(plain)
+    return plain
+
+
+def check_choices(choices: Mapping[str, Any]) -> None:
+    """Raise ``UserError`` for a choice that is no name: one that leads out of its group's folder."""
+    for group, chosen in choices.items():
+        for name in chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else [chosen]:
+            words = str(name).split("/")
+            if not all(words) or {".", ".."} & {*words} or "\0" in str(name):
+                raise UserError(f"{group}={name}: expected a name, not a path")
+
+
+def check_names(overrides: Sequence[str]) -> None:
+    """Raise ``UserError`` for a group that is given something else than names."""
+    for override in parse_overrides(overrides):
+        group, value = override.key_or_group, override.value()
+        chooses = group in GROUPS and not override.is_delete() and not override.is_sweep_override()
+        if chooses and not isinstance(value, str | QuotedString | list):
+            raise UserError(f"{override.input_line}: expected {one_of(group)}")
+
+
+def one_of(group: str) -> str:
+    """What may be chosen of a group, in words."""
+    known = [entry.name for entry in (*experiments(), *components()) if entry.group == group]
+    none = next((f"; {group}={name} chooses none" for name in ("none", "csv") if name in known), "")
+    return f"a name ({', '.join(known[:LISTED])}{', ...' if len(known) > LISTED else ''}){none}"
+
+
+def check_groups(cfg: DictConfig) -> None:
+    """Raise ``UserError`` for a group that was emptied, on which other parts count."""
+    for group in (*SINGLE, *SEVERAL, "logger", "trainer"):
+        if not isinstance(cfg.get(group), DictConfig):
+            raise UserError(f"{group}: expected {one_of(group)}")
 
 
 def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
@@ -89,15 +154,19 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> D
         UserError: in plain words, with the nearest right spelling.
     """
     register_resolvers()
+    check_typed(overrides)
+    check_names(overrides)
     search = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"] if config_dir else []
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base=HYDRA_VERSION_BASE):
         try:
-            return compose(CONFIG_NAME, [*overrides, *search], return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
+            cfg = compose(CONFIG_NAME, [*overrides, *search], return_hydra_config=True)
+        except Exception as error:  # Hydra raises whatever a config leads it to
             raise explain(error, overrides, search) from error
-        except yaml.YAMLError as error:
-            raise UserError(f"a config is not valid YAML: {one_line(error)}") from error
+    if search:
+        check_hydra_node(cfg, [*overrides, *search])
+    check_plugins(cfg)
+    return cfg
 
 
 def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bool) -> DictConfig:
@@ -108,37 +177,19 @@ def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bo
     Raises:
         UserError: in plain words.
     """
-    if config_dir is not None:
-        check_config_dir(Path(config_dir))
+    folders_of([config_dir])
+    check_typed(overrides)
+    if multirun and config_dir is not None:  # what Hydra itself composes before the sweep
+        compose_config(unswept(overrides), config_dir)
     cfg = compose_config(first_job(overrides) if multirun else overrides, config_dir)
-    check_target_names(plain_config(cfg))
-    check_target_names({"hydra": OmegaConf.to_container(cfg.hydra, resolve=False)})
+    checked_config(cfg)
     return cfg
-
-
-def check_config_dir(folder: Path) -> None:
-    """Raise ``UserError`` unless a folder can be read and holds configs of regrun's groups."""
-    if not folder.is_dir():
-        raise UserError(f"--config-dir {folder}: there is no such folder")
-    try:
-        groups = {entry.name for entry in folder.iterdir() if entry.is_dir()}
-    except OSError as error:
-        raise UserError(f"--config-dir {folder} cannot be read: {error.strerror}") from error
-    if not groups & {*GROUPS, "matrix"}:
-        raise UserError(
-            f"--config-dir {folder} holds no regrun configs: expected folders such as experiment/, "
-            "dataset/ or regularizer/ with .yaml files"
-        )
 
 
 def first_job(overrides: Sequence[str]) -> list[str]:
     """The overrides of a sweep's first job."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except OverrideParseException as error:
-        raise explain(error, overrides) from error
     job = []
-    for override in parsed:
+    for override in parse_overrides(overrides):
         if not override.is_discrete_sweep():
             job.append(str(override.input_line))
             continue
@@ -147,6 +198,11 @@ def first_job(overrides: Sequence[str]) -> list[str]:
         except HydraException:  # a glob, which only Hydra's own parser can expand
             continue
     return job
+
+
+def unswept(overrides: Sequence[str]) -> list[str]:
+    """The overrides that all jobs of a sweep share."""
+    return [str(word.input_line) for word in parse_overrides(overrides) if not word.is_discrete_sweep()]
 
 
 def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = ()) -> UserError:
@@ -159,7 +215,14 @@ def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = 
             return UserError(f"there is no config {name!r}")
         hint = nearest(name, known) or (f" (known: {', '.join(sorted(known))})" if known else "")
         return UserError(f"unknown {group} {name!r}{hint}")
-    text = str(error).split("\n")[0]
+    if isinstance(error, yaml.YAMLError):
+        return UserError(f"a config is not valid YAML: {one_line(error)}")
+    if isinstance(error, RecursionError):
+        return UserError("a config is nested too deeply, or takes its defaults from itself")
+    first, *more = [line.strip() for line in str(error).splitlines() if line.strip()] or [
+        type(error).__name__
+    ]
+    text = f"{first} {more[0]}" if first.endswith(":") and more else first
     if isinstance(error, OverrideParseException):
         return UserError(f"cannot read {error.override!r}: {one_line(text)}")
     if match := re.search(r"Could not override '([^']+)'", text):

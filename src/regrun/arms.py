@@ -21,6 +21,7 @@ NOT_OF_THE_ARM = (
     "engine",
 )
 NOT_OF_THE_ARM_GROUPS = ("trainer", "logger", "hydra", "resources")
+NOT_FOR_ARMS = ("experiment", "hydra", "outputs", "data_dir", "seed", "scale", "force", "engine", "logger")
 LONGEST_NAME = 100
 PLACEHOLDER = "{}"
 
@@ -84,6 +85,10 @@ def _family_values(name: str, node: Mapping[str, Any]) -> list[Any]:
 def _overrides(name: str, node: Any) -> tuple[str, ...]:
     if not isinstance(node, list) or not all(isinstance(word, str) for word in node):
         raise UserError(f"arms.{name}: expected a list of overrides, got {node!r}")
+    for word in node:
+        key = word.split("=", 1)[0].lstrip("+~")
+        if group_of(key) in NOT_FOR_ARMS or "@hydra" in key:
+            raise UserError(f"arms.{name}: {word} says where or how to run, and is for the command line")
     return tuple(node)
 
 
@@ -100,17 +105,25 @@ def arm_name(overrides: Sequence[str], arms: Mapping[str, Arm]) -> str:
     for name, arm in arms.items():
         if meaning([override for override in arm.overrides if is_of_the_arm(override)]) == wanted:
             return name
-    words = re.sub(r"[^\w.=+,@~^-]+", "_", ",".join(sorted(chosen)))
-    return words[:LONGEST_NAME].strip("_.") or "default"
+    return folder_name(",".join(sorted(chosen)))
+
+
+def folder_name(words: str) -> str:
+    """What an arm is called by, fit for a folder's name: no path, and not too long."""
+    return re.sub(r"[^\w.=+,@~^-]+", "_", words)[:LONGEST_NAME].strip("_.") or "default"
 
 
 def is_of_the_arm(override: str) -> bool:
     """Whether an override belongs to an arm, rather than saying where or how often it runs."""
     key = override.split("=", 1)[0].lstrip("+~")
-    group = re.split(r"[./@]", key, maxsplit=1)[0]
     if key == "trainer.precision":
         return True
-    return key not in NOT_OF_THE_ARM and group not in NOT_OF_THE_ARM_GROUPS
+    return key not in NOT_OF_THE_ARM and group_of(key) not in NOT_OF_THE_ARM_GROUPS
+
+
+def group_of(key: str) -> str:
+    """The first word of an override's key: a group, or a key of the config's root."""
+    return re.split(r"[./@]", key, maxsplit=1)[0]
 
 
 def meaning(overrides: Sequence[str]) -> dict[str, str]:

@@ -85,21 +85,37 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """
     try:
         # The C parser is ten times faster, where PyYAML was built with it.
-        return yaml.load(file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
-    except yaml.YAMLError as error:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=loader) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file} is no config: expected keys and values, got {type(content).__name__}")
+    return content
+
+
+def title_of(file: Path) -> str | None:
+    """The title of an experiment's paper, if it has one.
+
+    Raises:
+        UserError: if what it says of its paper is not keys and values.
+    """
+    paper = read_yaml(file).get("paper") or {}
+    if not isinstance(paper, dict):
+        raise UserError(f"{file}: paper: expected keys and values, got {paper!r}")
+    return str(paper["title"]) if "title" in paper else None
 
 
 def _entries(group: str, folders: Sequence[Path]) -> Iterator[Entry]:
     for folder in (conf_dir(), *folders):
         for file in sorted((folder / group).glob("**/*.yaml")):
             name = file.relative_to(folder / group).with_suffix("").as_posix()
-            title = (read_yaml(file).get("paper") or {}).get("title") if group == "experiment" else None
+            title = title_of(file) if group == "experiment" else None
             yield Entry(group, name, title or _first_comment(file), file)
 
 
 def _first_comment(file: Path) -> str:
-    for line in file.read_text().splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ")
     return ""

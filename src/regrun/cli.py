@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from regrun.errors import UserError, naming_full_disks
+from regrun.whitelist import read_trust
 
 # Each in a module of its own, imported when it is asked for.
 VERBS = {
@@ -35,6 +36,7 @@ regrun --help                                          every group and option, H
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the ``regrun`` console script; exits with the command's code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    read_trust()
     try:
         with naming_full_disks():
             code = dispatch(words)

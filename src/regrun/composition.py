@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regrun.app import explain
+from regrun.hydra_settings import check_same, check_typed
 
 KEPT = 32  # configs to which values are given; one is about a megabyte
 
@@ -34,6 +36,7 @@ class Composer:
         self.sweep = sweep
         self.parser = OverridesParser.create(loader)
         self._chosen = lru_cache(KEPT)(self._compose)
+        self._node: Any = OmegaConf.to_container(sweep.hydra, resolve=False)
         self._options = cache(loader.get_group_options)  # which looks at folders
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
@@ -61,7 +64,10 @@ class Composer:
         return config
 
     def _compose(self, overrides: tuple[str, ...]) -> DictConfig:
-        return self.loader.load_sweep_config(self.sweep, list(overrides))
+        check_typed(overrides, allowed=())
+        config = self.loader.load_sweep_config(self.sweep, list(overrides))
+        check_same(config, self._node)
+        return config
 
     def _gives_value(self, override: Override) -> bool:
         plain = override.type is OverrideType.CHANGE and override.package is None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import Namespace
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from regrun.app import CONFIG_NAME, HYDRA_VERSION_BASE, check_command, explain
+from regrun.app import check_command, explain
 from regrun.console import complain
 from regrun.errors import UserError
+from regrun.hydra_settings import CONFIG_NAME, HYDRA_VERSION_BASE, check_typed
 from regrun.job import Outcome, job
 from regrun.paths import conf_dir
 from regrun.recombine import recombined
@@ -25,6 +27,7 @@ def run_hydra(words: list[str]) -> int:
     # Hydra's parser stumbles over -m between overrides.
     words.sort(key=lambda word: word not in ("-m", "--multirun"))
     options = get_args_parser().parse_args(words)
+    check_options(options)
     asks_only = options.help or options.hydra_help or options.shell_completion
     if not asks_only:
         cfg = check_command(options.overrides, options.config_dir, options.multirun)
@@ -58,6 +61,19 @@ def run_hydra(words: list[str]) -> int:
             complain(f"interrupted; {outcome.message}" if interrupted else outcome.message)
         return outcome.exit_code
     return 0
+
+
+def check_options(options: Namespace) -> None:
+    """Raise ``UserError`` for options of Hydra's that would go round regrun's own configs, or their check."""
+    for name, instead in (
+        ("config_path", "--config-dir adds a folder of your own configs"),
+        ("config_name", "experiment=NAME chooses one of your own"),
+        ("experimental_rerun", "the record's run.json says the command"),
+    ):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')}: not with regrun; {instead}")
+    if not options.shell_completion:
+        check_typed(options.overrides)
 
 
 def print_config(cfg: DictConfig, package: str | None, resolve: bool) -> int:

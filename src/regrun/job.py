@@ -21,6 +21,7 @@ from regrun.app import experiment_name, plain_config, register_resolvers
 from regrun.arms import arm_name, read_arms
 from regrun.console import Display
 from regrun.errors import LostProcessError, UserError, one_line
+from regrun.hydra_settings import task_overrides
 from regrun.procedures.base import StoppedError
 from regrun.record import RecordBusyError, Status
 from regrun.run import STOP, Run, command_line, is_first_process
@@ -63,7 +64,7 @@ def job(cfg: DictConfig) -> Outcome:
     with_hydra = cfg.copy()
     with open_dict(with_hydra):
         with_hydra["hydra"] = hydra
-    overrides = list(hydra.overrides.task)
+    overrides = task_overrides(with_hydra)
     experiment = experiment_name(with_hydra)
     directory = Path(os.path.relpath(hydra.runtime.output_dir))
     label = label_of(experiment, overrides)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regrun.catalogue import read_yaml
 from regrun.errors import UserError
+from regrun.hydra_settings import task_overrides
 
 # Groups of which a run has one member, and groups of which it has several, keyed by name.
 SINGLE = ("dataset", "label_noise", "pixels", "attention", "model", "optimizer", "schedule", "procedure")
@@ -46,11 +47,16 @@ def recombined(cfg: DictConfig) -> DictConfig:
                 OmegaConf.update(result, key, OmegaConf.select(cfg, key), force_add=True)
         for group in SEVERAL:
             nodes = result.get(group) or {}
-            for name in [name for name, node in nodes.items() if "_target_" not in (node or {})]:
+            for name in [name for name, node in nodes.items() if not is_part(node)]:
                 if any(key.startswith(f"{group}.{name}.") for key in overridden_keys(cfg, group)):
                     raise UserError(f"{group}.{name} is set, but {name} is not chosen: {group}=[...,{name}]")
                 del nodes[name]
     return result
+
+
+def is_part(node: Any) -> bool:
+    """Whether a node is a part that was chosen, and not only values that were set for one."""
+    return not isinstance(node, DictConfig) or "_target_" in node
 
 
 def component(cfg: DictConfig, group: str, name: str) -> dict[str, Any] | None:
@@ -96,5 +102,5 @@ def find_config(cfg: DictConfig, name: str) -> Path | None:
 
 def overridden_keys(cfg: DictConfig, group: str) -> list[str]:
     """The keys below a group that the command line sets."""
-    keys: list[Any] = [str(o).split("=", 1)[0].lstrip("+") for o in cfg.hydra.overrides.task]
+    keys = [word.split("=", 1)[0].lstrip("+") for word in task_overrides(cfg)]
     return [key for key in keys if key.startswith(f"{group}.")]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import time
@@ -22,6 +23,13 @@ from filelock import FileLock, Timeout
 from regrun.errors import UserError
 
 SCHEMA = 1
+LOCK = "lock"
+FILES = (
+    *("config.yaml", "run.json", "metrics.csv", "checkpoint.ckpt", "checkpoint.partial", "result.json"),
+    *("traceback.txt", LOCK),
+)
+FOLDERS = ("wandb",)  # of the loggers
+PARTIAL = re.compile(rf"\.({'|'.join(map(re.escape, FILES))})\.\d+-[0-9a-f]{{8}}")
 TAIL = 2**16  # bytes, more than any row has
 
 
@@ -200,6 +208,7 @@ class Record:
         Raises:
             RecordBusyError: if another process is writing it, or ``run.json`` no longer says ``as_seen``.
         """
+        self.check_ours()
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0.5, poll_interval=0.05)  # others look whether it is held
@@ -218,7 +227,7 @@ class Record:
         except OSError:
             self._lock.release()
             if fresh:
-                shutil.rmtree(self.directory, ignore_errors=True)
+                self._remove()
             raise
 
     def _take(
@@ -241,8 +250,8 @@ class Record:
             "wall_seconds": earlier.get("wall_seconds", 0.0),
             "cpu_seconds": earlier.get("cpu_seconds", 0.0),
         }
-        write_atomically(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         self._write_manifest()
+        write_atomically(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         kept = [(k, row) for k, row in self.history() if resume_step is not None and k <= resume_step]
         self._last_step = kept[-1][0] if kept else -1
         self._columns = list(dict.fromkeys(name for _, row in kept for name in row))
@@ -314,11 +323,44 @@ class Record:
             self._stream.close()
             self._stream = None
 
+    def _remove(self) -> None:
+        """Remove what a run that could not begin has written, and the folder if nothing else is in it."""
+        for entry in [self.directory / name for name in FILES]:
+            with suppress(OSError):
+                entry.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.directory.rmdir()
+
+    def check_ours(self) -> None:
+        """Check that all that lies in the folder is what regrun writes into a record.
+
+        Raises:
+            UserError: names what is not; nothing is written or deleted then.
+        """
+        try:
+            names = [entry.name for entry in self.directory.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        begun = self.manifest_file.name in names
+        # A run that was killed before its first word leaves a lock, and perhaps a file half written.
+        known = (*FILES, *FOLDERS) if begun else (LOCK,)
+        foreign = sorted(name for name in names if name not in known and not PARTIAL.fullmatch(name))
+        if foreign:
+            others = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+            raise UserError(
+                f"{self.directory} holds what is not of a run's record: {', '.join(foreign[:3])}{others}; "
+                "regrun writes nothing there: move it away, or choose another folder with outputs="
+            )
+
     def _clear(self) -> None:
+        self.check_ours()
         for entry in self.directory.iterdir():
-            if entry.name == "lock":
+            if entry.name == LOCK:
                 continue
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
 
     def _seal(self, result: Mapping[str, Any]) -> str:
         digest = hashlib.sha256(json.dumps(result, sort_keys=True).encode())

@@ -14,15 +14,15 @@ from typing import Any
 
 from regrun.console import Display
 from regrun.environment import describe_environment
+from regrun.environment_values import check_secrets
 from regrun.errors import UserError, naming_full_disks, one_line
 from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
+from regrun.placement import check_components
 from regrun.procedures.base import Description, Procedure, Stage, StoppedError, StopRequest
 from regrun.record import Record, RecordBusyError, Status
-from regrun.secrets import check_secrets
-from regrun.whitelist import check_parameters, check_targets, make_importable, trusted_packages
+from regrun.whitelist import check_target_names, make_importable, trusted_packages
 
-PROBE_ERRORS = ("refuse", "skip")
 STOP = StopRequest()  # one per process: a worker that was asked to stop begins no further run
 
 
@@ -63,17 +63,12 @@ class Run:
         self.is_main_process = is_first_process()
         self.begun = False
 
-        if not isinstance(config["seed"], int):
-            raise UserError(f"seed: expected int, got {config['seed']!r}")
         self.seed: int = config["seed"]
         self.scale = str(config["scale"])
         self.data_dir = Path(config["data_dir"])
         self.trainer: Mapping[str, Any] = {k: v for k, v in config["trainer"].items() if k != "threads"}
         self.checkpoint = self.record.checkpoint.absolute()
         self.checkpoint_seconds = float(config["checkpoint_seconds"])
-        if config["probe_errors"] not in PROBE_ERRORS:
-            wanted = " or ".join(PROBE_ERRORS)
-            raise UserError(f"probe_errors: expected {wanted}, got {config['probe_errors']!r}")
         self.skip_probes = config["probe_errors"] == "skip"
         self.stop = STOP
 
@@ -256,30 +251,34 @@ def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:
     """Construct the procedure, and with it every component, and the loggers.
 
     Raises:
-        UserError: if a target is not trusted or a parameter is wrong.
+        UserError: if a target is not trusted, or does not fit its place, or a parameter is wrong.
     """
-    built = instantiate_trusted({"procedure": config["procedure"], "logger": config["logger"] or {}})
-    return built["procedure"], list(built["logger"].values())
+    return build_procedure(config), build_loggers(config)
+
+
+def build_procedure(config: Mapping[str, Any]) -> Procedure:
+    """Construct the procedure alone.
+
+    Raises:
+        UserError: as ``build`` does.
+    """
+    return _construct({"procedure": config["procedure"]}, Procedure)["procedure"]
 
 
 def build_loggers(config: Mapping[str, Any]) -> list[Logger]:
     """Construct the loggers alone.
 
     Raises:
-        UserError: if a target is not trusted or a parameter is wrong.
+        UserError: as ``build`` does.
     """
-    return list(instantiate_trusted({"logger": config["logger"] or {}})["logger"].values())
+    return list(_construct(config["logger"] or {}, Logger, "logger").values())
 
 
-def instantiate_trusted(nodes: Mapping[str, Any]) -> dict[str, Any]:
-    """Construct every object that a part of a config names.
-
-    Raises:
-        UserError: if a target is not trusted or a parameter is wrong.
-    """
+def _construct(nodes: Mapping[str, Any], kind: Any, group: str = "") -> dict[str, Any]:
     make_importable()
-    check_targets(nodes)
-    check_parameters(nodes)
+    check_target_names(nodes)
+    for name, node in nodes.items():
+        check_components(node, kind, f"{group}.{name}".lstrip("."))
 
     import hydra.utils
     from hydra.errors import InstantiationException
@@ -289,12 +288,7 @@ def instantiate_trusted(nodes: Mapping[str, Any]) -> dict[str, Any]:
     whitelist = getattr(hydra.utils, "execution_whitelist", nullcontext)
     try:
         with whitelist(tuple(f"{package}.*" for package in trusted_packages())):
-            return {
-                key: instantiate(node, _convert_="all")
-                if "_target_" in node
-                else {name: instantiate(part, _convert_="all") for name, part in node.items()}
-                for key, node in nodes.items()
-            }
+            return {name: instantiate(node, _convert_="all") for name, node in nodes.items()}
     except (InstantiationException, ValueError) as error:  # the second from Hydra 1.4 on, with notes
         cause: BaseException = error
         while cause.__cause__ is not None:

@@ -14,6 +14,7 @@ from regrun.arms import arm_name, read_arms
 from regrun.composition import Composer
 from regrun.console import Display
 from regrun.errors import UserError, naming_full_disks
+from regrun.hydra_settings import task_overrides
 from regrun.job import (
     RUNNING,
     Outcome,
@@ -92,7 +93,7 @@ def plan_stacks(jobs: Sequence[Job], compose: Composer, launches_here: bool) -> 
         saved = (job.directory / "checkpoint.ckpt").exists() and not job.force
         if saved or not is_stacked(config, launches_here):
             continue
-        overrides = list(config.hydra.overrides.task)
+        overrides = task_overrides(config)
         plain = plain_config(config)
         arm = arm_name(overrides, read_arms(plain["arms"]))
         folders = config_dirs(config.hydra)

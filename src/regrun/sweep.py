@@ -20,7 +20,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 from rich.text import Text
 
-from regrun.app import experiment_name, record_path
+from regrun.app import checked_config, experiment_name, record_path
 from regrun.composition import Composer
 from regrun.console import OUT
 from regrun.errors import UserError, one_line
@@ -82,6 +82,7 @@ def resolve_job(overrides: Sequence[str], compose: Composer) -> Job:
         UserError: if its config cannot be composed.
     """
     composed = compose(overrides)
+    checked_config(composed)
     directory = Path(composed.outputs) / record_path(composed)
     return Job(tuple(overrides), label_of(experiment_name(composed), overrides), directory, composed.force)
 

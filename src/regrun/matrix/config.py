@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from regrun.catalogue import read_yaml
+from regrun.config_files import folders_of
 from regrun.errors import UserError, nearest
 from regrun.paths import conf_dir
 
@@ -156,7 +157,7 @@ def load_table(name: str, config_dir: str | None = None) -> Table:
     Raises:
         UserError: in plain words, with the nearest right spelling.
     """
-    known = tables([Path(config_dir)] if config_dir else [])
+    known = tables(folders_of([config_dir]))
     if name not in known:
         raise UserError(f"there is no matrix {name!r}{nearest(name, known)} (known: {', '.join(known)})")
     try:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from regrun.app import compose_config, plain_config, record_path
+from regrun.app import checked_config, compose_config, record_path
 from regrun.console import OUT
 from regrun.environment import available_cores
 from regrun.errors import UserError
@@ -20,7 +20,8 @@ from regrun.matrix.trials import Setting, settings, words
 from regrun.record import Record, Status
 from regrun.reproduction.entry import Cost
 from regrun.reproduction.experiment import changes
-from regrun.whitelist import check_target_names
+
+HYDRAS = ("hydra/", "hydra.")  # overrides that say how all runs are launched
 
 
 class InterruptedTableError(Exception):
@@ -124,12 +125,12 @@ class Runner:
             *words(setting),
             *tuning,
             f"outputs={self.outputs / 'matrix' / self.name}",
-            *self.overrides,
+            *(word for word in self.overrides if not word.startswith(HYDRAS)),
             f"seed={seed}",
         )
         try:
             config = compose_config(overrides, self.config_dir)
-            check_target_names(plain_config(config))
+            checked_config(config)
         except UserError as error:
             raise UserError(f"{place[0]} on {place[1]}: {error}") from error
         directory = Path(config.outputs) / record_path(config)
@@ -150,7 +151,7 @@ class Runner:
             return
         from regrun.hydra_command import run_hydra
 
-        own = [word for word in self.overrides if word.startswith(("hydra/", "hydra."))]
+        own = [word for word in self.overrides if word.startswith(HYDRAS)]
         shared = ["-m", *(["--config-dir", self.config_dir] if self.config_dir else []), *own]
         if all(run.packs for run in missing) and not any(word.startswith("hydra/launcher=") for word in own):
             workers = min(available_cores(), len(missing))

@@ -14,11 +14,12 @@ from regrun.arms import LONGEST_NAME, Arm, read_arms
 from regrun.catalogue import experiments
 from regrun.claims import Claim, read_claims
 from regrun.claims.config import check_measured
+from regrun.config_files import folders_of
 from regrun.errors import UserError, nearest
 from regrun.record import Status
 from regrun.reproduction.plan import PlannedArm, PlannedRun, plan_arms, plan_runs
 from regrun.sources import source_hashes
-from regrun.whitelist import check_target_names, find_targets
+from regrun.whitelist import find_targets
 
 # Overrides that say where and how runs are executed, and leave the experiment as it stands.
 NOT_OF_THE_EXPERIMENT = (
@@ -83,12 +84,9 @@ class Experiment:
         Raises:
             UserError: if one cannot be composed, or names what is not trusted.
         """
-        planned = plan_arms(
+        return plan_arms(
             self.base, list(self.arms.values()), lambda words: compose_config(words, self.config_dir)
         )
-        for arm in planned.values():
-            check_target_names(arm.config)
-        return planned
 
     def source_hashes(self) -> dict[str, str]:
         """A hash of every source file that the numbers of its runs depend on, by module."""
@@ -115,10 +113,10 @@ class Experiment:
                 known[run.arm] = [*run.record.curves(), *run.record.result()["metrics"]]
         for name, planned in self.planned.items():
             if name not in known:
-                from regrun.run import build
+                from regrun.run import build_procedure
 
                 try:
-                    known[name] = list(build(planned.config)[0].metrics)
+                    known[name] = list(build_procedure(planned.config).metrics)
                 except UserError as error:
                     raise UserError(f"the arm {name}: {error}") from error
         check_measured(self.claims, known)
@@ -130,7 +128,7 @@ def load_experiment(name: str, scale: str, overrides: Sequence[str], config_dir:
     Raises:
         UserError: in plain words, with the nearest right spelling.
     """
-    known = [entry.name for entry in experiments([Path(config_dir)] if config_dir else [])]
+    known = [entry.name for entry in experiments(folders_of([config_dir]))]
     if name not in known:
         raise UserError(f"there is no experiment {name!r}{nearest(name, known)} (regrun list experiment)")
     for word in overrides:

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from regrun.app import find_record, plain_config
+from regrun.app import checked_config, find_record, plain_config
 from regrun.arms import Arm
 from regrun.errors import UserError, nearest
 from regrun.identity import fingerprint
@@ -88,7 +88,7 @@ def plan_arms(base: Sequence[str], arms: Sequence[Arm], compose: Compose) -> dic
     for arm in arms:
         try:
             composed = compose([*base, *arm.overrides, "seed=0"])
-            config = plain_config(composed)
+            config = checked_config(composed)
             follows = with_seed(composed, 1) != {**config, "seed": 1}
             planned[arm.name] = PlannedArm(arm, config, composed, follows)
         except UserError as error:

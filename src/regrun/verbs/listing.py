@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regrun.catalogue import components, experiments
+from regrun.config_files import folders_of
 from regrun.console import OUT
 
 
@@ -24,7 +25,8 @@ def run(words: Sequence[str]) -> int:
         "--config-dir", "-cd", type=Path, action="append", default=[], help="your own configs"
     )
     options = parser.parse_args(words)
-    entries = [*experiments(options.config_dir), *components(options.config_dir)]
+    folders = folders_of(options.config_dir)
+    entries = [*experiments(folders), *components(folders)]
     chosen = [entry for entry in entries if entry.matches(options.words)]
     if not chosen:
         OUT.print(f"nothing matches {' '.join(options.words)!r}")

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from regrun.app import compose_config
 from regrun.claims.verdict import FEWEST_SEEDS
+from regrun.config_files import folders_of
 from regrun.console import OUT
 from regrun.errors import UserError
 from regrun.matrix.config import load_table, tables
@@ -23,7 +24,7 @@ def run(words: Sequence[str]) -> int:
     """Run a table; see the module."""
     options = parser().parse_intermixed_args(words)
     if options.name is None:
-        for name in tables([Path(options.config_dir)] if options.config_dir else []):
+        for name in tables(folders_of([options.config_dir])):
             OUT.print(Text.assemble((name, "bold"), f"  {load_table(name, options.config_dir).says}"))
         return 0
     for word in options.overrides:

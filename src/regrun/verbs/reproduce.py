@@ -36,10 +36,10 @@ def run(words: Sequence[str]) -> int:
     schedule = looks(seeds, options.until_decided)
     if options.record:
         check_recordable(experiment, seeds, wanted)
-    experiment.check_metrics(experiment.runs(seeds))
-    if options.dry_run:
+    if options.dry_run:  # which builds nothing: one may look at a stranger's experiment so
         announce(experiment, experiment.runs(seeds), chosen, show_all=True)
         return 0
+    experiment.check_metrics(experiment.runs(seeds))
 
     found = run_and_judge(experiment, schedule, chosen)
     if found is None:

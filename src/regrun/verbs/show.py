@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regrun.catalogue import Entry, find
+from regrun.config_files import folders_of
 from regrun.console import OUT
 from regrun.record import Record, Status
 
@@ -32,7 +33,7 @@ def run(words: Sequence[str]) -> int:
     if (folder := Path(options.name)).is_dir() and Record(folder).status is not Status.ABSENT:
         show_record(Record(folder))
         return 0
-    entry = find(options.name, [Path(options.config_dir)] if options.config_dir else [])
+    entry = find(options.name, folders_of([options.config_dir]))
     if entry.group == "experiment":
         show_experiment(entry, options.overrides, options.config_dir)
     else:
