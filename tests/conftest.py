@@ -20,6 +20,11 @@ COSTLY = {"reproduced", "undisturbed"}  # fixtures that each worker would set up
 SMOKE = ("experiment=grokking", "scale=smoke", "logger=csv")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many commands the fuzz test types."""
+    parser.addoption("--cases", type=int, default=300, help="commands of tests/test_fuzz.py")
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are cores: the tests of clusters mostly wait."""
     return available_cores() + 1

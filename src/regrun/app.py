@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from regrun.arms import arm_name, folder_name, read_arms
-from regrun.catalogue import components, experiments
+from regrun.catalogue import components, experiments, read_yaml
 from regrun.config_files import GROUPS, folders_of
 from regrun.effect import check_read
 from regrun.environment_values import register_environment
@@ -32,7 +32,7 @@ from regrun.hydra_settings import (
 )
 from regrun.identity import fingerprint
 from regrun.paths import conf_dir
-from regrun.recombine import SEVERAL, SINGLE, recombined
+from regrun.recombine import SEVERAL, SINGLE, find_config, parents, recombined
 from regrun.run_values import check_run_values
 from regrun.whitelist import check_target_names
 
@@ -104,6 +104,7 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
     """
     check_choices(cfg.hydra.runtime.choices)
     check_groups(cfg)
+    check_scale(cfg)
     plain = plain_config(cfg)
     check_read(cfg, recombined(cfg))
     check_run_values(plain)
@@ -141,6 +142,23 @@ def check_groups(cfg: DictConfig) -> None:
     for group in (*SINGLE, *SEVERAL, "logger", "trainer"):
         if not isinstance(cfg.get(group), DictConfig):
             raise UserError(f"{group}: expected {one_of(group)}")
+
+
+def check_scale(cfg: DictConfig) -> None:
+    """Raise ``UserError`` for a scale that an experiment lacks and that one which it builds on has.
+
+    It would run at the size of the other's ``small``, and say otherwise.
+    """
+    name, scale = experiment_name(cfg), str(cfg.scale)
+    if find_config(cfg, f"scale_for/{name}-{scale}"):
+        return
+    file = find_config(cfg, f"experiment/{name}")
+    for parent in parents(read_yaml(file)) if file else []:
+        if find_config(cfg, f"scale_for/{parent}-{scale}"):
+            raise UserError(
+                f"the experiment {name} has no scale {scale}, and {parent}, which it builds on, has one: "
+                f"write scale_for/{name}-{scale}.yaml (defaults: [{parent}-{scale}, _self_] keeps to it)"
+            )
 
 
 def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:

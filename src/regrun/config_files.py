@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from regrun.catalogue import COMPONENT_GROUPS
+from regrun.catalogue import COMPONENT_GROUPS, read_yaml
 from regrun.errors import UserError, one_line
 from regrun.paths import conf_dir
 
@@ -35,6 +35,8 @@ def check_config_dir(folder: Path) -> None:
         for group, file in config_files(folder):
             check_new(group, file, folder)
             check_yaml(file)
+            if group == "experiment":
+                check_parents(file)
     except OSError as error:
         raise UserError(
             f"--config-dir {error.filename or folder} cannot be read: {error.strerror}"
@@ -55,6 +57,14 @@ def check_new(group: str, file: Path, folder: Path) -> None:
         raise UserError(
             f"{file}: regrun has a {group} of this name, which would be read instead; rename yours"
         )
+
+
+def check_parents(file: Path) -> None:
+    """Raise ``UserError`` for an experiment that chooses an experiment, rather than building on one."""
+    for entry in read_yaml(file).get("defaults") or []:
+        for key, name in entry.items() if isinstance(entry, dict) else ():
+            if str(key).removeprefix("override ").lstrip("/") == "experiment":
+                raise UserError(f"{file}: an experiment builds on another with defaults: [{name}, _self_]")
 
 
 def check_yaml(file: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ def recombined(cfg: DictConfig) -> DictConfig:
 
     An experiment tunes the components it chooses: ``optimizer.eps`` for its AdamW, ``dataset.modulus`` for
     its modular arithmetic. Hydra merges these values into whatever component is chosen in the end. Where
-    the command line chooses another one, that one comes with its own defaults here, and with what the
-    command line says of it.
+    the command line, or an experiment that builds on another, chooses another one, that one comes with its
+    own defaults here, and with what is said of it from there on.
 
     Args:
         cfg: a composed config with its ``hydra`` node; left as it is.
@@ -33,16 +33,17 @@ def recombined(cfg: DictConfig) -> DictConfig:
         UserError: if the command line sets something of a regularizer, say, that is not chosen.
     """
     result = cfg.copy()
-    intended = intended_choices(cfg)
+    files = tuning(cfg)
     with open_dict(result):
         for group in SINGLE:
             chosen = cfg.hydra.runtime.choices.get(group)
-            if chosen is None or chosen == intended.get(group):
+            tuned = tuned_for(files, group, chosen)
+            if chosen is None or len(tuned) == len(files):
                 continue
             fresh = component(cfg, group, chosen)
             if fresh is None:
                 continue
-            result[group] = fresh
+            result[group] = OmegaConf.merge(fresh, *(file[group] for file in tuned if file.get(group)))
             for key in overridden_keys(cfg, group):
                 OmegaConf.update(result, key, OmegaConf.select(cfg, key), force_add=True)
         for group in SEVERAL:
@@ -79,16 +80,50 @@ def component(cfg: DictConfig, group: str, name: str) -> dict[str, Any] | None:
     return fresh
 
 
-def intended_choices(cfg: DictConfig) -> dict[str, str]:
-    """The component of each group that the experiment is tuned for: its own choice, or the default."""
-    choices: dict[str, str] = {}
-    for name in ("config", f"experiment/{cfg.hydra.runtime.choices.experiment}"):
-        file = find_config(cfg, name)
-        for entry in (read_yaml(file).get("defaults") or []) if file else []:
-            if isinstance(entry, Mapping):
-                for key, value in entry.items():
-                    choices[re.sub(r"^(override )?/?", "", str(key))] = value
-    return choices
+def tuning(cfg: DictConfig) -> list[dict[str, Any]]:
+    """The files that choose components and tune them, in the order in which they act.
+
+    These are regrun's defaults, the experiment with those that it builds on, and its scale.
+    """
+    name = str(cfg.hydra.runtime.choices.experiment)
+    scale = find_config(cfg, f"scale_for/{name}-{cfg.scale}")
+    return [
+        *(read_yaml(file) for file in [find_config(cfg, "config")] if file),
+        *lineage(cfg, name),
+        *([read_yaml(scale)] if scale else []),
+    ]
+
+
+def lineage(cfg: DictConfig, name: str) -> list[dict[str, Any]]:
+    """An experiment's file, after those of the experiments that it builds on."""
+    file = find_config(cfg, f"experiment/{name}")
+    content = read_yaml(file) if file else {}
+    return [found for parent in parents(content) for found in lineage(cfg, parent)] + [content]
+
+
+def parents(content: Mapping[str, Any]) -> list[str]:
+    """The experiments that an experiment's file builds on: ``defaults: [grokking, _self_]``."""
+    return [
+        entry.removeprefix("/experiment/")
+        for entry in content.get("defaults") or []
+        if isinstance(entry, str) and entry != "_self_"
+    ]
+
+
+def tuned_for(files: Sequence[Mapping[str, Any]], group: str, chosen: object) -> Sequence[Mapping[str, Any]]:
+    """The files that tune the component that is chosen of a group: all from the one on that chose it.
+
+    All of them, where none has chosen another before; none, where none has chosen it.
+    """
+    since = 0
+    choice = None
+    for k, file in enumerate(files):
+        for entry in file.get("defaults") or []:
+            for key, value in entry.items() if isinstance(entry, Mapping) else ():
+                if re.sub(r"^(override )?/?", "", str(key)) == group and value != choice:
+                    choice = value
+                    since = k if any(other.get(group) for other in files[:k]) else 0
+    return files[since:] if choice == chosen else []
 
 
 def find_config(cfg: DictConfig, name: str) -> Path | None:

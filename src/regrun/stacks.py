@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from regrun.procedures.stacking import Ending
     from regrun.sweep import Job
 
-ENGINES = ("auto", "one_by_one", "vmap")
 MOST_RUNS = 64
 MOST_WEIGHTS = 1_000_000  # of a model that leaves most of a GPU idle, for engine=auto
 
@@ -107,11 +106,9 @@ def is_stacked(config: Any, launches_here: bool) -> bool:
     """Whether a run is to be stacked.
 
     Raises:
-        UserError: if there is no such engine, or it is asked for where it cannot be.
+        UserError: if the engine is asked for where it cannot be.
     """
     engine, trainer = config.engine, config.trainer
-    if engine not in ENGINES:
-        raise UserError(f"engine: expected {', '.join(ENGINES)}, got {engine!r}")
     if engine == "vmap" and not launches_here:
         raise UserError("engine=vmap trains many runs in one process; leave out hydra/launcher")
     alone = trainer.devices == 1 and trainer.num_nodes == 1

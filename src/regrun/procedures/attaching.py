@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
 
+from regrun.data.base import Batch
+from regrun.errors import one_line
 from regrun.models.output import as_output
 from regrun.probes.base import Probe, ProbeError, Trial
 from regrun.procedures.generators import untouched_generators
 from regrun.tasks.supervised import Supervised
+
+
+@torch.no_grad()
+def check_parts(task: Supervised) -> None:
+    """Let two samples pass through the parts of a task: each must be able to take what it is given.
+
+    Raises:
+        ValueError: names the first that cannot, and what it was given.
+    """
+    x, y = task.splits.train.x[:2], task.splits.train.y[:2]
+    training = task.model.training
+    task.model.eval()
+    try:
+        with untouched_generators():
+            for augmentation in task.augmentations:
+                with taking(f"the augmentation {type(augmentation).__name__}", x):
+                    x = augmentation(x)
+            with taking(f"the model {type(task.model).__name__}", x):
+                output = as_output(task.model(task.inputs.prepare(x)))
+            with taking(
+                f"targets of shape {tuple(y.shape)}", output.logits, "cannot be compared with outputs"
+            ):
+                task.criterion.score(output, Batch(x, y, torch.arange(len(x))))
+    finally:
+        task.model.train(training)
+
+
+@contextmanager
+def taking(part: str, given: torch.Tensor, words: str = "cannot take inputs") -> Iterator[None]:
+    """Say of what goes wrong within the block that a part cannot take what it is given."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        shape = f"of shape {tuple(given.shape)} and {str(given.dtype).removeprefix('torch.')}"
+        raise ValueError(f"{part} {words} {shape}: {one_line(error)}") from error
 
 
 def check_splits(task: Supervised) -> None:

@@ -15,7 +15,7 @@ from regrun.data.base import Dataset, Splits
 from regrun.errors import one_line
 from regrun.losses.base import ClassificationLoss
 from regrun.probes.base import Probe
-from regrun.procedures.attaching import attach_probes, check_splits
+from regrun.procedures.attaching import attach_probes, check_parts, check_splits
 from regrun.procedures.base import Context, Description
 from regrun.procedures.generators import seed_generators
 from regrun.procedures.lost_processes import naming_lost_processes
@@ -158,6 +158,7 @@ class SupervisedTraining:
         sharded = isinstance(trainer.strategy, FullySharded)
         if sharded:
             check_splits(task)
+        check_parts(task)
         check_shares(len(splits.train), self.batch_size, trainer.world_size)
         left_out = attach_probes(task, str(trainer.precision), context.skip_probes, sharded)
         context.begin(describe(task, trainer, left_out, resume_step))

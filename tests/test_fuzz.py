@@ -1,0 +1,187 @@
+"""Whatever is typed: it works, or one line says what is wrong. Never a traceback, and nothing half-done."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from regrun.app import compose_config, dotted_keys
+from regrun.catalogue import COMPONENT_GROUPS, components, experiments
+
+FIXED = ("scale=smoke", "steps=1", "logger=csv", "trainer=cpu", "trainer.threads=1")
+LONG = ("steps", "procedure.steps", "seeds")  # a large value of which is not wrong, and takes for ever
+SECONDS = 30  # after which a case that computes something large is given up
+
+NUMBERS = (
+    "0",
+    "-1",
+    "1",
+    "2",
+    "0.5",
+    "1e-3",
+    "nan",
+    "inf",
+    "-inf",
+    "1e309",
+    "1000000000000",
+    "9" * 30,
+    "0x1",
+    "1_0",
+)
+WORDS = (
+    "null", "true", "none", "''", '""', '"1e-3"', "'1'", "é", "x" * 300, "a b", "../x", "/etc", ".", "~", "a/b",
+    "${oc.env:HOME}", "${oc.env:NOSUCH}", "${steps}", "${nosuch}", "${dataset}", "${seed", "$", "\\", "'", "a=b", "=",
+    "[]", "{}", "[1,[2]]", "[[[[]]]]", "{a: 1}", "[null]", "[none]", "[none,none]", "{_target_: os.system}", "1,2",
+    "range(3)", "choice(1,2)", "glob(*)", "int(3.7)", "str(", "(", "]", "@", "\t", "%", "a@b",
+)  # fmt: skip
+
+
+@cache
+def names(group: str) -> list[str]:
+    return [entry.name for entry in (*experiments(), *components()) if entry.group == group]
+
+
+@cache
+def keys() -> list[str]:
+    composed = compose_config(["probe=[weight_norms,calibration]", "regularizer=[l1,label_smoothing]"])
+    known = list(
+        dotted_keys(
+            OmegaConf.to_container(
+                OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+            )
+        )
+    )
+    return [
+        *known,
+        "nosuch",
+        "dataset.nosuch",
+        "hydra.run.dir",
+        "hydra.verbose",
+        "hydra.launcher.n_jobs",
+        "hydra",
+        "a.b.c",
+    ]
+
+
+def key_and_value() -> st.SearchStrategy[str]:
+    key = st.sampled_from(keys())
+    value = st.sampled_from((*NUMBERS, *WORDS)) | st.text(max_size=8)
+    prefix = st.sampled_from(("", "", "", "+", "++", "~"))
+    return st.builds(lambda p, k, v: f"{p}{k}={v}", prefix, key, value).filter(
+        lambda word: word.split("=")[0].lstrip("+~") not in LONG
+    )
+
+
+def choice() -> st.SearchStrategy[str]:
+    def of(group: str) -> st.SearchStrategy[str]:
+        right = st.sampled_from(names(group))
+        several = st.lists(right, max_size=2).map(lambda chosen: f"[{','.join(chosen)}]")
+        wrong = st.sampled_from((*WORDS, *NUMBERS))
+        return st.one_of(right, right, right, several, wrong).map(lambda name: f"{group}={name}")
+
+    return st.sampled_from(("experiment", *COMPONENT_GROUPS)).flatmap(of)
+
+
+def commands() -> st.SearchStrategy[list[str]]:
+    words = st.lists(st.one_of(choice(), key_and_value()), min_size=1, max_size=3)
+    quick = st.sampled_from((["dataset=digits"], ["dataset=modular_arithmetic", "dataset.modulus=7"], []))
+    run = st.builds(lambda base, more: [*FIXED, *base, *more], quick, words)
+    verb = st.sampled_from(
+        ("show", "reproduce", "verify", "report", "list", "lsit", "matrix", "doctor", "sync")
+    )
+    name = st.sampled_from(
+        ("grokking", "maxsup", "nde", "losses", "grokkin", "", ".", "/", "digits", "model=mlp")
+    )
+    options = st.lists(
+        st.sampled_from(("--scale=smoke", "--seeds=0", "--arms=x", "--help", "-x", "--config-dir=.", "-m")),
+        max_size=2,
+    )
+    other = st.builds(
+        lambda v, n, o, w: [v, n, *o, *w, *(["--dry-run"] if v in ("reproduce", "matrix") else [])],
+        verb,
+        name,
+        options,
+        words,
+    )
+    return st.one_of(run, run, run, other)
+
+
+class TooLongError(BaseException):
+    """A case that computes something large."""
+
+
+@contextlib.contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    def end(number: int, frame: FrameType | None) -> None:
+        raise TooLongError
+
+    earlier = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    except TooLongError:
+        pass
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, earlier)
+
+
+def outcome(words: list[str]) -> tuple[int, str]:
+    """The exit code, and what stands on the error output; in an empty folder, which must not be escaped."""
+    from regrun.cli import main
+    from regrun.run import STOP
+
+    STOP.asked = False
+    here, folder = Path.cwd(), Path(tempfile.mkdtemp())
+    os.chdir(folder)
+    errors = io.StringIO()
+    code = 0
+    try:
+        with at_most(SECONDS), contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+            try:
+                main(words)
+            except SystemExit as exit_:
+                code = int(exit_.code or 0)
+        assert {path.name for path in folder.iterdir()} <= {"outputs"} or code == 0, list(folder.iterdir())
+    finally:
+        os.chdir(here)
+        shutil.rmtree(folder)
+    return code, errors.getvalue()
+
+
+def test_whatever_is_typed(request: pytest.FixtureRequest) -> None:
+    """300 commands; ``pytest tests/test_fuzz.py --cases 3000`` for more."""
+
+    @settings(
+        max_examples=request.config.getoption("--cases"),
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),
+        report_multiple_bugs=True,
+    )
+    @given(words=commands())
+    def check(words: list[str]) -> None:
+        code, errors = outcome(words)
+        lines = errors.strip().splitlines()
+        told = len(lines) == 1 or (lines and lines[0].startswith("usage:"))
+        if code not in (0, 2) and not (
+            words[0] in ("list", "report", "verify", "doctor", "reproduce") and code in (1, 3)
+        ):
+            raise AssertionError(f"{words}: exit code {code}: {errors[-2000:]}")
+        assert code == 0 or told, f"{words}: {errors[-2000:]}"
+
+    check()
