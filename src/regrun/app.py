@@ -29,9 +29,11 @@ from regrun.hydra_settings import (
     check_typed,
     parse_overrides,
     task_overrides,
+    unreadable,
 )
 from regrun.identity import fingerprint
 from regrun.paths import conf_dir
+from regrun.placement import in_brief
 from regrun.recombine import SEVERAL, SINGLE, find_config, parents, recombined
 from regrun.run_values import check_run_values
 from regrun.whitelist import check_target_names
@@ -108,8 +110,22 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
     plain = plain_config(cfg)
     check_read(cfg, recombined(cfg))
     check_run_values(plain)
+    check_folder("outputs", plain["outputs"])
+    check_folder("data_dir", plain["data_dir"])
     check_target_names(plain)
     return plain
+
+
+def check_folder(key: str, name: str) -> None:
+    """Raise ``UserError`` for a folder's name under which no folder can be: too long, or a loop of links."""
+    try:
+        if Path(name).exists() and not Path(name).is_dir():
+            raise UserError(f"{key}: {name} is not a folder")
+        Path(name).stat()
+    except FileNotFoundError:
+        return
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{key}: {in_brief(name)}: {getattr(error, 'strerror', error)}") from error
 
 
 def check_choices(choices: Mapping[str, Any]) -> None:
@@ -242,7 +258,7 @@ def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = 
     ]
     text = f"{first} {more[0]}" if first.endswith(":") and more else first
     if isinstance(error, OverrideParseException):
-        return UserError(f"cannot read {error.override!r}: {one_line(text)}")
+        return unreadable(error)
     if match := re.search(r"Could not override '([^']+)'", text):
         key = match[1].split("@")[0]
         return UserError(f"unknown key {key!r}{nearest(key, known_keys(key, overrides, search))}")

@@ -6,6 +6,7 @@ is as regrun's own configs have it, but for what the user types.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regrun.errors import UserError, nearest, one_line
 from regrun.paths import conf_dir
+from regrun.placement import in_brief
 from regrun.whitelist import find_targets, users_packages
 
 CONFIG_NAME = "config"
@@ -53,8 +55,20 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
-        reason = one_line(str(error).split("\n")[0])
-        raise UserError(f"cannot read {error.override!r}: {reason}") from error
+        raise unreadable(error) from error
+    except RecursionError as error:
+        raise UserError("an override is nested too deeply to be read") from error
+
+
+def unreadable(error: OverrideParseException) -> UserError:
+    """What to say of an override that Hydra's grammar does not allow: how to quote it, where that helps."""
+    key, equals, value = str(error.override).partition("=")
+    said = f"cannot read {in_brief(error.override)}"
+    if equals and re.fullmatch(r"[\w.+~/@]+", key):
+        text = value.replace("\\", r"\\").replace('"', r"\"")
+        said += f"; as text it is quoted twice: '{key}=\"{text}\"'"
+    reason = one_line(str(error).split("\n")[0])
+    return UserError(said if reason.startswith("Lexer") else f"{said} ({in_brief(reason)})")
 
 
 def task_overrides(cfg: DictConfig) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from regrun.console import Display
 from regrun.environment import describe_environment
 from regrun.environment_values import check_secrets
-from regrun.errors import UserError, naming_full_disks, one_line
+from regrun.errors import UserError, naming_full_disks, one_line, too_large
 from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
 from regrun.placement import check_components
@@ -99,7 +99,7 @@ class Run:
                 metrics = procedure(self)
                 self.complete(metrics)
             except BaseException as error:
-                raise self.abandon(error) from error
+                raise self.abandon(too_large(error) or error) from error
         self.display.results(metrics, self.record.directory)
 
     def complete(self, metrics: dict[str, float]) -> None:
@@ -281,7 +281,6 @@ def _construct(nodes: Mapping[str, Any], kind: Any, group: str = "") -> dict[str
         check_components(node, kind, f"{group}.{name}".lstrip("."))
 
     import hydra.utils
-    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     # From 1.4 on Hydra keeps a whitelist of its own, and asks for it.
@@ -289,7 +288,7 @@ def _construct(nodes: Mapping[str, Any], kind: Any, group: str = "") -> dict[str
     try:
         with whitelist(tuple(f"{package}.*" for package in trusted_packages())):
             return {name: instantiate(node, _convert_="all") for name, node in nodes.items()}
-    except (InstantiationException, ValueError) as error:  # the second from Hydra 1.4 on, with notes
+    except Exception as error:  # Hydra's, or from 1.4 on a component's own, with notes
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__

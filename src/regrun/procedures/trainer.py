@@ -136,6 +136,7 @@ def make_trainer(
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 use_distributed_sampler=False,
+                inference_mode=False,  # probes take gradients
             )
     except Exception as error:
         raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from regrun.console import OUT
 from regrun.environment import available_cores, cpu_info, cpu_model, package_version
+from regrun.verbs.options import Options
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "bad": ("✗", "red")
 
 def run(words: Sequence[str]) -> int:
     """Look at everything; exit code 1 if something needs mending."""
-    parser = argparse.ArgumentParser("regrun doctor", description="Is this machine fit, and what if not?")
+    parser = Options("regrun doctor", description="Is this machine fit, and what if not?")
     parser.add_argument("--outputs", default="outputs", help="where records go (default: outputs)")
     parser.add_argument("--data-dir", default=os.environ.get("REGRUN_DATA", "data"), help="where data lie")
     options = parser.parse_args(words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,13 +12,12 @@ from rich.text import Text
 from regrun.catalogue import components, experiments
 from regrun.config_files import folders_of
 from regrun.console import OUT
+from regrun.verbs.options import Options
 
 
 def run(words: Sequence[str]) -> int:
     """List what matches all words; exit code 1 if nothing does."""
-    parser = argparse.ArgumentParser(
-        "regrun list", description="Every experiment and every component, one line each."
-    )
+    parser = Options("regrun list", description="Every experiment and every component, one line each.")
     parser.add_argument("words", nargs="*", help="show only lines that contain all of these")
     parser.add_argument(
         "--config-dir", "-cd", type=Path, action="append", default=[], help="your own configs"

@@ -15,6 +15,7 @@ from regrun.console import OUT
 from regrun.errors import UserError
 from regrun.matrix.config import load_table, tables
 from regrun.matrix.running import InterruptedTableError, Runner
+from regrun.verbs.options import Options
 from regrun.verbs.reproduce import positive
 
 EPILOG = "exit codes: 0 every cell has a value; 1 a cell has none; 2 something you can mend; 130 interrupted"
@@ -60,7 +61,7 @@ def run(words: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    result = argparse.ArgumentParser(
+    result = Options(
         "regrun matrix",
         description="Run what is missing of a cross table: every component on every problem, with the same "
         "number of trials each, then the seeds of the best; without a name, say what tables there are.",

@@ -13,11 +13,12 @@ from regrun.errors import UserError
 from regrun.ledger import entries
 from regrun.report.index import write_index
 from regrun.report.terminal import overview
+from regrun.verbs.options import Options
 
 
 def run(words: Sequence[str]) -> int:
     """Write the index, or one report; exit code 0."""
-    parser = argparse.ArgumentParser(
+    parser = Options(
         "regrun report",
         description="Every verdict so far; or, with a name, one report again, from its records.",
     )

@@ -11,7 +11,7 @@ from regrun.claims import Judgement, Verdict
 from regrun.claims.verdict import FEWEST_SEEDS
 from regrun.console import OUT, complain
 from regrun.environment import available_cores
-from regrun.errors import UserError
+from regrun.errors import UserError, nearest
 from regrun.launchers.task import packs
 from regrun.ledger import seconds_per_arm
 from regrun.record import Status
@@ -21,6 +21,8 @@ from regrun.reproduction.judging import judge_experiment, make_entry
 from regrun.reproduction.plan import PlannedRun, choose_arms
 from regrun.reproduction.progress import duration, progress_of, seconds_left, seconds_per_run
 from regrun.reproduction.reading import Reading
+from regrun.run_values import SCALES
+from regrun.verbs.options import Options, seed_count
 
 EPILOG = """exit codes: 0 all claims reproduced; 1 a claim not reproduced, or a run failed; 3 a claim
 inconclusive or not run; 2 something you can mend, said in one line; 130 interrupted"""
@@ -29,6 +31,7 @@ inconclusive or not run; 2 something you can mend, said in one line; 130 interru
 def run(words: Sequence[str]) -> int:
     """Reproduce; see the module."""
     options = parser().parse_intermixed_args(words)
+    take_scale(options)
     experiment = load_experiment(options.name, options.scale, options.overrides, options.config_dir)
     seeds = options.seeds or int(experiment.config["seeds"])
     wanted = options.arms.split(",") if options.arms else None
@@ -83,9 +86,9 @@ def run_and_judge(
     return reading, judgements, failed
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Options:
     """The command's options."""
-    result = argparse.ArgumentParser(
+    result = Options(
         "regrun reproduce",
         description="Run what is missing of all arms × seeds of an experiment, then judge its claims.",
         epilog=EPILOG,
@@ -93,15 +96,15 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("name", help="the experiment (regrun list experiment)")
     result.add_argument("overrides", nargs="*", help="Hydra overrides for all arms, such as trainer=gpu")
     result.add_argument("--arms", help="run only these, comma-separated; a family's name is all its members")
-    result.add_argument("--seeds", type=positive, help="how many, from 0 (default: the experiment's)")
-    result.add_argument("--scale", default="small", choices=("smoke", "small", "paper"))
+    result.add_argument("--seeds", type=seed_count, help="how many, from 0 (default: the experiment's)")
+    result.add_argument("--scale", choices=SCALES, help="how big (default: small)")
     result.add_argument("--dry-run", action="store_true", help="say what would run, and what it would cost")
     result.add_argument(
         "--record", action="store_true", help="write the ledger's entry: outputs/ledger/<name>.json"
     )
     result.add_argument(
         "--until-decided",
-        type=positive,
+        type=seed_count,
         metavar="MAX",
         help="double the seeds of what is inconclusive, up to MAX, at levels corrected for the looks",
     )
@@ -109,12 +112,21 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def positive(text: str) -> int:
-    """A positive integer."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("expected at least 1")
-    return value
+def take_scale(options: argparse.Namespace) -> None:
+    """Take ``scale=paper`` as ``--scale paper``, as a single run would.
+
+    Raises:
+        UserError: if both are given and differ, or there is no such scale.
+    """
+    for word in [word for word in options.overrides if word.startswith("scale=")]:
+        scale = word.removeprefix("scale=")
+        if scale not in SCALES:
+            raise UserError(f"{word}: expected {' | '.join(SCALES)}{nearest(scale, SCALES)}")
+        if options.scale not in (None, scale):
+            raise UserError(f"{word}: --scale {options.scale} says otherwise")
+        options.scale = scale
+        options.overrides.remove(word)
+    options.scale = options.scale or "small"
 
 
 def looks(seeds: int, most: int | None) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,15 +16,14 @@ from regrun.catalogue import Entry, find
 from regrun.config_files import folders_of
 from regrun.console import OUT
 from regrun.record import Record, Status
+from regrun.verbs.options import Options
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def run(words: Sequence[str]) -> int:
     """Show an experiment, a component, or a record."""
-    parser = argparse.ArgumentParser(
-        "regrun show", description="An experiment, a component, or the record of a run."
-    )
+    parser = Options("regrun show", description="An experiment, a component, or the record of a run.")
     parser.add_argument("name", help="an experiment's or component's name, or a record's folder")
     parser.add_argument("overrides", nargs="*", help="overrides such as scale=paper")
     parser.add_argument("--config-dir", "-cd", help="your own configs")

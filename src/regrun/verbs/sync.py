@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from rich.text import Text
 from regrun.console import OUT
 from regrun.errors import UserError, one_line
 from regrun.record import Record
+from regrun.verbs.options import Options
 
 AT_ONCE = 5  # runs that are sent side by side: W&B limits how many a project creates
 PATHS = 200  # in one call, within any limit on a command's length
@@ -22,7 +22,7 @@ PATHS = 200  # in one call, within any limit on a command's length
 
 def run(words: Sequence[str]) -> int:
     """Send every offline run below ``outputs`` that has not been sent; see the module."""
-    parser = argparse.ArgumentParser(
+    parser = Options(
         "regrun sync",
         description="Send what was logged offline to W&B: runs, grouped by experiment, and verdicts. What "
         "has been sent is left out, and so are runs under way.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator, Sequence
 
@@ -17,13 +16,14 @@ from regrun.reproduction.entry import ClaimEntry, Entry
 from regrun.reproduction.experiment import Experiment, load_experiment
 from regrun.reproduction.habits import differences, smoke_figures
 from regrun.reproduction.judging import judge_again
+from regrun.verbs.options import Options
 
 TOLERANCE = 1e-6  # versions of scipy differ by less
 
 
 def run(words: Sequence[str]) -> int:
     """Judge a ledger entry again, from the entry alone, and compare it with the code and config of today."""
-    parser = argparse.ArgumentParser(
+    parser = Options(
         "regrun verify",
         description="Judge the committed figures of an experiment again, from the ledger alone.",
         epilog="exit codes: 0 the verdicts follow and are up to date, or what has changed since does the "
