@@ -275,6 +275,25 @@ def test_a_config_under_a_name_of_regruns_is_refused(
     refused_in_one_line(regrun(*verb, "--config-dir", "conf"), f"{name}: regrun has")
 
 
+def test_a_page_that_is_not_regruns_is_not_written_over(regrun: Command, tmp_path: Path) -> None:
+    page = tmp_path / "index.html"
+    page.write_text("<title>My home</title>")
+    refused_in_one_line(regrun("report", "--outputs", "."), "index.html is not a page of regrun's")
+    assert page.read_text() == "<title>My home</title>"
+    page.unlink()
+    for _ in range(2):  # its own it writes anew
+        assert regrun("report", "--outputs", ".").code == 0
+        assert "<title>regrun" in page.read_text()
+
+
+def test_an_empty_folder_of_the_users_stays(regrun: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    refused_in_one_line(regrun(*RUN, "outputs=mine", "steps=0"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    refused_in_one_line(regrun(*RUN, "outputs=mine/a/b", "steps=0"))
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
 # ------------------------------------------------------------------ secrets
 
 

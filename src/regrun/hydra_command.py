@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -29,6 +32,7 @@ def run_hydra(words: list[str]) -> int:
     options = get_args_parser().parse_args(words)
     check_options(options)
     asks_only = options.help or options.hydra_help or options.shell_completion
+    cfg = None
     if not asks_only:
         cfg = check_command(options.overrides, options.config_dir, options.multirun)
         if options.cfg == "job":
@@ -47,7 +51,8 @@ def run_hydra(words: list[str]) -> int:
         decorate = hydra.main(
             config_path=str(conf_dir()), config_name=CONFIG_NAME, version_base=HYDRA_VERSION_BASE
         )
-        decorate(task)()
+        with leaving_no_empty_folders(Path(cfg.outputs) if cfg is not None else None):
+            decorate(task)()
     except SweepUnfinishedError as error:
         return error.exit_code
     except KeyboardInterrupt:
@@ -61,6 +66,20 @@ def run_hydra(words: list[str]) -> int:
             complain(f"interrupted; {outcome.message}" if interrupted else outcome.message)
         return outcome.exit_code
     return 0
+
+
+@contextmanager
+def leaving_no_empty_folders(outputs: Path | None) -> Iterator[None]:
+    """Remove ``outputs``, and what leads to it, if this command made them and left nothing in them."""
+    made = (
+        [] if outputs is None else [folder for folder in (outputs, *outputs.parents) if not folder.exists()]
+    )
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()
 
 
 def check_options(options: Namespace) -> None:

@@ -64,7 +64,7 @@ def unreadable(error: OverrideParseException) -> UserError:
     """What to say of an override that Hydra's grammar does not allow: how to quote it, where that helps."""
     key, equals, value = str(error.override).partition("=")
     said = f"cannot read {in_brief(error.override)}"
-    if equals and re.fullmatch(r"[\w.+~/@]+", key):
+    if equals and re.fullmatch(r"[\w.+~/@]+", key) and value.isprintable():
         text = value.replace("\\", r"\\").replace('"', r"\"")
         said += f"; as text it is quoted twice: '{key}=\"{text}\"'"
     reason = one_line(str(error).split("\n")[0])

@@ -182,8 +182,8 @@ def threads(wished: int | None) -> Iterator[None]:
 
 
 def remove_if_empty(directory: Path) -> None:
-    """Remove a record's folder, and its arm's, its experiment's and ``outputs``, if they are empty."""
-    for folder in (directory, *directory.parents[:3]):
+    """Remove a record's folder, and its arm's and its experiment's, if they are empty."""
+    for folder in (directory, *directory.parents[:2]):
         try:
             folder.rmdir()
         except OSError:

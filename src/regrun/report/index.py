@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from regrun.claims import Verdict
-from regrun.record import write_atomically
-from regrun.report.page import environment
+from regrun.report.page import environment, write_page
 from regrun.reproduction.entry import Entry
 
 
@@ -34,5 +33,5 @@ def write_index(outputs: Path, entries: Sequence[tuple[Path, Entry]]) -> Path:
             counts={v.value: sum(entry.count(v) for entry, _ in linked) for v in Verdict},
         )
     )
-    write_atomically(page, text)
+    write_page(page, text)
     return page

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from regrun.claims import Bounds, Verdict
 from regrun.claims.wording import estimate_text, figure
+from regrun.errors import UserError
 from regrun.ledger import entry_name
 from regrun.record import write_atomically
 from regrun.report.figures import Figure, Headline, axis_range, make_figures
@@ -23,6 +24,8 @@ from regrun.reproduction.entry import Comparison, Entry
 from regrun.reproduction.experiment import Experiment
 from regrun.reproduction.progress import duration
 from regrun.reproduction.reading import Reading
+
+OWN_TITLE = re.compile(r"<title>(regrun: |[^<]* · regrun<)")
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Repo
         write_atomically(pictures / f"{drawn.name}.svg", on_white(drawn.svg))
         (pictures / f"{drawn.name}.png").write_bytes(drawn.png)
     page = folder / f"{suffix}.html"
-    write_atomically(page, render_page(entry, figures, metrics, command_of(experiment)))
+    write_page(page, render_page(entry, figures, metrics, command_of(experiment)))
     return Report(page, tuple(figures), {drawn.name: pictures / f"{drawn.name}.png" for drawn in figures})
 
 
@@ -169,3 +172,16 @@ def on_white(svg: str) -> str:
     """A figure for a file: on white, whatever it is shown on."""
     start = svg.index(">", svg.index("<svg")) + 1
     return f'{svg[:start]}\n <rect width="100%" height="100%" fill="white"/>{svg[start:]}'
+
+
+def write_page(page: Path, text: str) -> None:
+    """Write a page, in place of an earlier one of regrun's alone.
+
+    Raises:
+        UserError: if a file of that name is somebody else's.
+    """
+    if page.exists() and not OWN_TITLE.search(page.read_text(encoding="utf-8", errors="replace")[:2000]):
+        raise UserError(
+            f"{page} is not a page of regrun's and is left as it is; move it away, or choose another outputs="
+        )
+    write_atomically(page, text)

@@ -44,12 +44,12 @@ def show_experiment(entry: Entry, overrides: list[str], config_dir: str | None) 
     """The paper, the claims, the arms as commands, and the resolved config."""
     import yaml
 
-    from regrun.app import compose_config, plain_config
+    from regrun.app import checked_config, compose_config
     from regrun.arms import read_arms
     from regrun.claims import read_claims
 
     chosen = [f"experiment={entry.name}", *overrides]
-    config = plain_config(compose_config(chosen, config_dir))
+    config = checked_config(compose_config(chosen, config_dir))
     paper: Mapping[str, Any] = config.get("paper") or {}
     OUT.print(Text(paper.get("title", entry.name), style="bold"), soft_wrap=True)
     source = [str(paper[k]) for k in ("authors", "venue") if k in paper]
