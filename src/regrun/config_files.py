@@ -104,7 +104,7 @@ def count_nodes(text: str) -> int | None:
             size = 1
             sizes |= {event.anchor: 1} if event.anchor else {}
         elif isinstance(event, yaml.AliasEvent):
-            size = sizes.get(event.anchor, MOST_NODES)  # of an alias within what it stands for
+            size = sizes.get(str(event.anchor), MOST_NODES)  # of an alias within what it stands for
         anchor, total = open_nodes[-1]
         open_nodes[-1] = (anchor, total + size)
         if len(open_nodes) > DEEPEST or total + size > MOST_NODES:
