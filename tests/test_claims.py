@@ -150,7 +150,7 @@ def test_what_is_said_of_several_arms_is_said_of_each() -> None:
         ("m[width] > 1", "speaks of several arms: say all(...) or any(...)"),
         ("m[a, b] > m[width] ", "sets 2 arms against 3"),
         ("m[a] == 1", "equality is close(a, b, tolerance)"),
-        ("steps_to(m[a]) > 1", "steps_to takes 1 numbers after the curve, not 0"),
+        ("steps_to(m[a]) > 1", "steps_to takes 1 number after the curve, not 0"),
         ("mean(m[a], 3, 2) > 1", "from must be before to"),
         ("steps_to(m[a] + 1, 2) > 1", "steps_to is of a curve"),
         ("1 < 2", "compares two plain numbers"),

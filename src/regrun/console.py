@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,10 @@ class Display:
         for name, value in metrics.items():
             if "/" not in name:
                 table.add_row(name, "–" if value is None else f"{value:.6g}")
+        from regrun.divergence import MARK, words_of
+
         OUT.print(table)
+        if how := words_of({name: math.nan if value is None else value for name, value in metrics.items()}):
+            OUT.print(Text(f"diverged  {how}", style=MARK[1]), soft_wrap=True)
         OUT.print(Text(f"record  {directory}"), soft_wrap=True)
         OUT.print(Text(f"open    regrun show {directory}"), soft_wrap=True)

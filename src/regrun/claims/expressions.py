@@ -12,6 +12,9 @@ from scipy import stats
 from regrun.claims.bounds import Bounds, log
 
 
+DIVERGES = "diverges"
+
+
 @dataclass(frozen=True)
 class Curve:
     """A metric of an arm over the steps of a run: ``metric[arm]``."""

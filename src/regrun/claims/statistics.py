@@ -10,6 +10,8 @@ import numpy as np
 from scipy import stats
 from scipy.special import stdtrit  # Student's quantiles, without the overhead of scipy.stats
 
+from regrun.claims.scaling import scaled
+
 LEVEL = 0.95
 FEWEST_FOR_BOOTSTRAP = 10
 RESAMPLES = 9999
@@ -29,7 +31,10 @@ def mean_interval(values: Sequence[float]) -> Interval:
     Args:
         values: finite, one per seed. A single one tells nothing of the spread; equal ones have none.
     """
-    x = np.asarray(values, dtype=float)
+    x, power = scaled(values)
+    if power != 1:
+        of_scaled = mean_interval(x.tolist())
+        return lambda level: tuple(power * end for end in of_scaled(level))  # type: ignore[return-value]
     n = len(x)
     mean = float(x.mean())
     if n < 2:
@@ -78,7 +83,8 @@ def ratio_interval(values: Sequence[float]) -> Interval:
 
     def interval(level: float) -> tuple[float, float]:
         low, high = on_log_scale(level)
-        return float(np.exp(low)), float(np.exp(min(high, 700.0))) if high < math.inf else math.inf
+        with np.errstate(over="ignore"):  # what is too large is infinite
+            return float(np.exp(low)), float(np.exp(high))
 
     return interval
 
@@ -133,11 +139,11 @@ def seeds_needed(values: Sequence[float], bound: float, alpha: float = 1 - LEVEL
         bound: the margin.
         alpha: two-sided.
     """
-    x = np.asarray(values, dtype=float)
+    x, power = scaled(values)
     if len(x) < 2:
         return None
     spread = float(x.std(ddof=1))
-    distance = abs(float(x.mean()) - bound)
+    distance = abs(float(x.mean()) - bound / power)
     if spread == 0:
         return 2 if distance else None
     n = np.arange(2, MOST_SEEDS + 1)

@@ -105,8 +105,11 @@ def make_figures(
             figures.append(save("claims", "Claims", caption, forest_figure(entry)))
         finals = [name for name in dict.fromkeys([*metrics, *first]) if name in bands][:4]
         if finals:
-            caption = "The last value of each run: a dot for each seed, a bar at the mean."
-            figures.append(save("arms", "Arms compared", caption, arms_figure(finals, bands, colors)))
+            caption = (
+                "The last value of each run: a dot for each seed that is finite, a bar at the mean where all are."
+            )
+            draw = arms_figure(finals, bands, colors, entry.diverged)
+            figures.append(save("arms", "Arms compared", caption, draw))
         if probes:
             draw = curves_figure(probes, bands, colors, headline, columns=3, height=1.75)
             figures.append(save("probes", "What the probes saw", band, draw))
@@ -267,8 +270,13 @@ def axis_range(comparison: Comparison) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def arms_figure(metrics: Sequence[str], bands: Bands, colors: Mapping[str, str]) -> Canvas:
-    """The last value of every run, by arm."""
+def arms_figure(
+    metrics: Sequence[str],
+    bands: Bands,
+    colors: Mapping[str, str],
+    diverged: Mapping[str, Sequence[int]],
+) -> Canvas:
+    """The last value of every run, by arm; of an arm of which runs have diverged its name says how many."""
     shown = [arm for arm in colors if any(arm in bands[metric] for metric in metrics)]
     columns = min(2, len(metrics))
     rows = math.ceil(len(metrics) / columns)
@@ -283,7 +291,10 @@ def arms_figure(metrics: Sequence[str], bands: Bands, colors: Mapping[str, str])
             mean = float(last.mean())
             ax.plot([mean, mean], [place - 0.3, place + 0.3], color=colors[arm], linewidth=1.6)
         ax.set_title(f"last {metric}", loc="left")
-        ax.set_yticks(range(len(shown)), shown)
+        ax.set_yticks(
+            range(len(shown)),
+            [f"{arm} ({len(diverged[arm])} diverged)" if arm in diverged else arm for arm in shown],
+        )
         ax.set_ylim(len(shown) - 0.5, -0.5)
     for ax in grid.flat[len(metrics) :]:
         ax.set_visible(False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from regrun.claims import Bounds, Verdict
+from regrun.claims.scaling import arithmetic_mean
 from regrun.claims.wording import estimate_text, figure
 from regrun.ledger import entry_name
+from regrun.plural import count, seeds
 from regrun.record import write_atomically
 from regrun.report.figures import Figure, Headline, axis_range, make_figures
 from regrun.report.style import INK, VERDICT_COLORS
@@ -115,9 +118,30 @@ def environment() -> Environment:
         "duration": duration,
         "p_text": p_text,
         "estimate": lambda pair: estimate_text(Bounds(*pair)),
-        "mean": lambda values: sum(values) / len(values),
+        "summary": summary,
+        "seeds": seeds,
+        "count": count,
     }
     return result
+
+
+def summary(values: Sequence[float]) -> tuple[str, str]:
+    """The last values of an arm in two lines: the mean, and the range over seeds.
+
+    Where some are not finite, there is no mean: how many are not, and the range of the others. Where all are
+    nan, the metric does not apply to the arm.
+
+    Args:
+        values: of each seed.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if all(map(math.isnan, values)):
+        return "–", ""
+    span = f"{figure(min(finite))} to {figure(max(finite))}" if len(finite) > 1 else ""
+    if len(finite) == len(values):
+        return figure(arithmetic_mean(values)), span
+    rest = f"the others {span}" if span else f"the other {figure(finite[0])}" if finite else ""
+    return f"not finite in {len(values) - len(finite)} of {len(values)}", rest
 
 
 def paper_figures(paper: Mapping[str, Any]) -> str:

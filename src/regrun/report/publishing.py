@@ -12,7 +12,7 @@ from regrun.console import OUT, complain
 from regrun.errors import UserError
 from regrun.ledger import last_file, ledger_file, write_entry
 from regrun.report.page import Report, write_report
-from regrun.report.terminal import summary_line, verdict_table
+from regrun.report.terminal import diverged_lines, summary_line, verdict_table
 from regrun.reproduction.entry import Entry
 from regrun.reproduction.experiment import Experiment
 from regrun.reproduction.habits import habits_of
@@ -24,6 +24,8 @@ COLUMNS = ("claim", "says", "expect", "verdict", "estimate", "low", "high", "p",
 def publish(experiment: Experiment, reading: Reading, entry: Entry) -> Report:
     """Print the verdicts; write the report, its figures and the entry."""
     OUT.print(verdict_table(entry))
+    for line in diverged_lines(entry):
+        OUT.print(line, soft_wrap=True)
     report = write_report(experiment, reading, entry)
     write_entry(entry, entry_file(experiment))
     OUT.print(summary_line(entry))

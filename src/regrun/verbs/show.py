@@ -15,6 +15,7 @@ from rich.text import Text
 
 from regrun.catalogue import Entry, find
 from regrun.console import OUT
+from regrun.divergence import divergence
 from regrun.record import Record, Status
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -87,7 +88,10 @@ def show_record(record: Record) -> None:
         Text(f"{manifest['experiment']} · {manifest['arm']} · seed {manifest['seed']}", style="bold"),
         soft_wrap=True,
     )
-    words = status.value + (f": {manifest['message']}" if "message" in manifest else "")
+    how = divergence(record)
+    words = status.value if not how else "diverged" if status is Status.FAILED else "complete, and diverged"
+    why = manifest.get("message", how)
+    words += f": {why}" if why else ""
     if status is Status.COMPLETE and not record.is_intact():
         words += " (but its files were changed since)"
     environment = manifest["environment"]
