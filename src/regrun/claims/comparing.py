@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from regrun.claims.bounds import Bounds
 from regrun.claims.expressions import Quantified, Region, Statement, Truth
-from regrun.claims.scaling import arithmetic_mean, geometric_mean
+from regrun.claims.scaling import arithmetic_mean, geometric_mean, middle
 from regrun.claims.statistics import mean_interval, method_name, ratio_interval, seeds_needed
 
 
@@ -115,7 +115,7 @@ class Test:
         if not all(map(math.isfinite, (*self.lows, *self.highs))):
             return None
         transform = math.log if self.ratio else float
-        values = [transform((a + b) / 2) for a, b in zip(self.lows, self.highs, strict=True)]
+        values = [transform(middle(a, b)) for a, b in zip(self.lows, self.highs, strict=True)]
         ends = [transform(end) for end in self.statement.region.ends]
         mean = arithmetic_mean(values)
         return seeds_needed(values, min(ends, key=lambda end: abs(end - mean)), alpha)

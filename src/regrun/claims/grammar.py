@@ -312,9 +312,8 @@ class Parser:
         """One number of each curve."""
         arguments = tuple(self.constant(node) for node in nodes)
         if len(arguments) not in REDUCTIONS[name]:
-            wanted = " or ".join(map(str, REDUCTIONS[name]))
-            numbers = "number" if REDUCTIONS[name] == (1,) else "numbers"
-            raise ClaimError(f"{name} takes {wanted} {numbers} after the curve, not {len(arguments)}")
+            wanted = {(0,): "no numbers", (1,): "1 number", (0, 2): "0 or 2 numbers"}[REDUCTIONS[name]]
+            raise ClaimError(f"{name} takes {wanted} after the curve, not {len(arguments)}")
         if len(arguments) == 2 and not arguments[0] < arguments[1]:
             raise ClaimError(f"{name}: from must be before to, got {arguments[0]:g} and {arguments[1]:g}")
         if (name == "at" or len(arguments) == 2) and arguments[0] < 0:

@@ -29,6 +29,11 @@ def scaled(values: Sequence[float] | NDArray[np.float64]) -> tuple[NDArray[np.fl
     return x / power, power
 
 
+def middle(low: float, high: float) -> float:
+    """The mean of two numbers, of any size."""
+    return low if low == high else low / 2 + high / 2
+
+
 def arithmetic_mean(values: Sequence[float]) -> float:
     """The mean; infinite where a value is, nan where two are on opposite sides."""
     if math.inf in values and -math.inf in values:

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from regrun.claims import Bounds, Verdict
-from regrun.claims.scaling import arithmetic_mean
+from regrun.claims.scaling import arithmetic_mean, middle
 from regrun.claims.wording import estimate_text, figure
 from regrun.ledger import entry_name
 from regrun.plural import count, seeds
@@ -153,6 +153,8 @@ def paper_figures(paper: Mapping[str, Any]) -> str:
 
 def interval_svg(comparison: Comparison) -> Markup:
     """A comparison as a small drawing: the wanted region, the margin, the interval and each seed."""
+    label = f"{estimate_text(Bounds(*comparison.estimate))}, wanted {comparison.wanted}"
+    comparison = comparison.to_scale()
     low, high = axis_range(comparison)
 
     def x(value: float) -> str:
@@ -161,7 +163,7 @@ def interval_svg(comparison: Comparison) -> Markup:
     color = VERDICT_COLORS[comparison.verdict]
     left, right = (x(end) for end in comparison.ends)
     a, b = (x(end) for end in comparison.interval)
-    middle = sum(comparison.estimate) / 2
+    centre = comparison.middle
     marks = [
         f'<rect x="{left}" y="2" width="{float(right) - float(left):.1f}" height="22" class="wanted"/>',
         *(
@@ -170,14 +172,13 @@ def interval_svg(comparison: Comparison) -> Markup:
             if low < end < high
         ),
         *(
-            f'<line x1="{x(sum(pair) / 2)}" x2="{x(sum(pair) / 2)}" y1="18" y2="23" class="seed"/>'
-            for pair in comparison.values
-            if low <= sum(pair) / 2 <= high
+            f'<line x1="{x(seed)}" x2="{x(seed)}" y1="18" y2="23" class="seed"/>'
+            for seed in (middle(*pair) for pair in comparison.values)
+            if low <= seed <= high
         ),
         f'<line x1="{a}" x2="{b}" y1="12" y2="12" stroke="{color}" stroke-width="4"/>',
-        f'<circle cx="{x(middle)}" cy="12" r="4.5" fill="{color}"/>' if low <= middle <= high else "",
+        f'<circle cx="{x(centre)}" cy="12" r="4.5" fill="{color}"/>' if low <= centre <= high else "",
     ]
-    label = f"{estimate_text(Bounds(*comparison.estimate))}, wanted {comparison.wanted}"
     head = f'<svg class="interval" viewBox="0 0 200 26" role="img" aria-label="{Markup.escape(label)}">'
     return Markup(head + "".join(marks) + "</svg>")
 

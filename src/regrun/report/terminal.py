@@ -80,8 +80,9 @@ def p_text(p: float) -> str:
 
 def draw(comparison: Comparison, width: int = WIDTH) -> str:
     """An interval on a line, with the margin as a bar: ``──├──●──┤──┃──``."""
+    comparison = comparison.to_scale()
     low, high = comparison.interval
-    middle = sum(comparison.estimate) / 2
+    middle = comparison.middle
     finite = [v for v in (low, high, middle, *comparison.ends) if math.isfinite(v)]
     if not finite:
         return "─" * width

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
 
 from regrun.claims import Bounds, Claim, Judgement, NotRunError, Part, Reduction, Results, Verdict
+from regrun.claims.scaling import middle, scaled
 from regrun.divergence import TRAINING_LOSSES
 
 
@@ -44,6 +45,25 @@ class Comparison(Model):
     method: str
     verdict: Verdict
     values: list[Pair]
+
+    @property
+    def middle(self) -> float:
+        """The estimate, or the middle of its bounds."""
+        return middle(*self.estimate)
+
+    def to_scale(self) -> Comparison:
+        """The same divided by a power of two, where its numbers are too large, or too small, to be drawn."""
+        numbers = [*self.ends, *self.estimate, *self.interval, *(end for pair in self.values for end in pair)]
+        _, power = scaled(numbers)
+        if power == 1:
+            return self
+        ends, estimate, interval, *values = (
+            tuple(end / power for end in ends)
+            for ends in (self.ends, self.estimate, self.interval, *self.values)
+        )
+        return self.model_copy(
+            update={"ends": list(ends), "estimate": estimate, "interval": interval, "values": values}
+        )
 
 
 class ClaimEntry(Model):
