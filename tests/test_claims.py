@@ -389,13 +389,30 @@ def test_holm_is_over_all_claims_and_looks_share_the_error() -> None:
 # ------------------------------------------------------------------- fuzzing
 
 ATOMS = [
-    *("m[a]", "m[a, b]", "m[width]", "m[width(16)]", "m[width(1+1)]", "m[name('x')]", "m[name(x)]", '"m/p"[a]'),
+    *(
+        "m[a]",
+        "m[a, b]",
+        "m[width]",
+        "m[width(16)]",
+        "m[width(1+1)]",
+        "m[name('x')]",
+        "m[name(x)]",
+        '"m/p"[a]',
+    ),
     *("m[()]", "m[a(__import__('os'))]", "m[a:b]", "m[a][b]", "m", "1", "1e308", "1e999", "9" * 900, "0x1f"),
     *("1j", "True", "None", "...", "'x'", "f'{m}'", "[1]", "(1, 2)", "lambda: 1", "-m[a]", "not m[a]", "~1"),
 ]
 FORMS = [
     *("{} > {}", "{} <= {} < {}", "{} == {}", "{} + {}", "{} - {}", "{} * {}", "{} / {}", "{} ** {}", "({})"),
-    *("last({})", "at({}, {})", "steps_to({}, {})", "mean({}, {}, {})", "slope({})", "diverges({})", "min({})"),
+    *(
+        "last({})",
+        "at({}, {})",
+        "steps_to({}, {})",
+        "mean({}, {}, {})",
+        "slope({})",
+        "diverges({})",
+        "min({})",
+    ),
     *("max({}, {})", "abs({})", "log({})", "spearman({})", "kendall({})", "all({})", "any({}, {})", "-{}"),
     *("close({}, {}, {})", "increasing({})", "f({})", "{}[a]", "m[{}]", "m[width({})]", "{}; {}", "{}\n{}"),
 ]
@@ -406,13 +423,33 @@ lines = st.recursive(
     ),
     max_leaves=12,
 )
-GOOD = ["({} + {})", "({} - {})", "{} * {}", "{} / {}", "-{}", "abs({})", "log({})", "min({}, {})", "mean({}, {})"]
+GOOD = [
+    "({} + {})",
+    "({} - {})",
+    "{} * {}",
+    "{} / {}",
+    "-{}",
+    "abs({})",
+    "log({})",
+    "min({}, {})",
+    "mean({}, {})",
+]
 good = st.recursive(
-    st.sampled_from(["m[a]", "last(m[b])", "max(m[width(16)], 0, 9)", "diverges(m[a])", "1e308", "1e-320", "3"]),
-    lambda inner: st.tuples(st.sampled_from(GOOD), inner, inner).map(lambda drawn: drawn[0].format(*drawn[1:])),
+    st.sampled_from(
+        ["m[a]", "last(m[b])", "max(m[width(16)], 0, 9)", "diverges(m[a])", "1e308", "1e-320", "3"]
+    ),
+    lambda inner: st.tuples(st.sampled_from(GOOD), inner, inner).map(
+        lambda drawn: drawn[0].format(*drawn[1:])
+    ),
     max_leaves=5,
 )
-TRUE = ["{} > {}", "{} <= 1e308", "-1e308 < {} < 1e308", "close({}, {}, 1e300)", "all({} > {}, m[a] < 1e-300)"]
+TRUE = [
+    "{} > {}",
+    "{} <= 1e308",
+    "-1e308 < {} < 1e308",
+    "close({}, {}, 1e300)",
+    "all({} > {}, m[a] < 1e-300)",
+]
 claims = st.tuples(st.sampled_from([*TRUE, "any({} < {}, m[b] >= 1e307)"]), good, good).map(
     lambda drawn: drawn[0].format(*drawn[1:])
 )
@@ -426,12 +463,15 @@ sizes = st.one_of(
 def test_any_line_and_any_numbers_give_a_verdict_or_one_line(
     line: str, numbers: list[float], deterministic: bool
 ) -> None:
+    refused = ""
     try:
         (claim,) = read_claims({"c": {"says": "x", "expect": line, "deterministic": deterministic}}, ARMS)
     except UserError as error:
-        assert str(error).startswith("claims.c: ")
-        assert "\n" not in str(error)
-        assert len(str(error)) < 500
+        refused = str(error)
+    if refused:
+        assert refused.startswith("claims.c: ")
+        assert "\n" not in refused
+        assert len(refused) < 500
         return
     assert claim.measured
     with warnings.catch_warnings():
@@ -444,17 +484,23 @@ def test_any_line_and_any_numbers_give_a_verdict_or_one_line(
             interval_svg(comparison)
 
 
-@pytest.mark.parametrize(
-    "bomb",
-    ["(" * 5000 + "m[a]" + ")" * 5000 + " > 1", "m[a] > " + "-" * 1900 + "1", "abs(" * 450 + "m[a]" + ")" * 450]
-    + ["m[a] > 1" + " + 1" * 400, "all(" * 90 + "m[a] > 1" + ")" * 90, "m" + "[a]" * 600, "[" * 900],
-)
+BOMBS = [
+    "(" * 5000 + "m[a]" + ")" * 5000 + " > 1",
+    "m[a] > " + "-" * 1900 + "1",
+    "abs(" * 380 + "m[a]" + ")" * 380 + " > 1",
+    "m[a] > 1" + " + 1" * 400,
+    "all(" * 300 + "m[a] > 1" + ")" * 300,
+    "m" + "[a]" * 600,
+    "[" * 900,
+]
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb[:12])
 def test_a_line_without_end_is_refused_in_one_line(bomb: str) -> None:
-    try:
+    with pytest.raises(ClaimError) as error:
         parse(bomb, ARMS)
-    except ClaimError as error:
-        assert len(str(error)) < 500
-        assert "\n" not in str(error)
+    assert len(str(error.value)) < 500
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from contextlib import suppress
 from regrun.errors import UserError
 from regrun.record import Record, Status
 
-# Of these a run that went well has a finite value at its end; other metrics may be nan where they do not apply.
+# Of these a run that went well has finite values; other metrics may be nan where they do not apply.
 TRAINING_LOSSES = ("loss", "train_loss", "train_nll", "train_mse")
 MARK = ("∞", "magenta")
 ENDED = re.compile(r"the loss became (nan|-?inf) at step \d+")  # how TrainingDivergedError begins
@@ -43,4 +43,8 @@ def divergence(record: Record) -> str:
 def words_of(final: Mapping[str, float]) -> str:
     """How a run diverged that is complete; empty if it did not."""
     losses = infinite_losses(final)
-    return f"{' and '.join(losses)} {'is' if len(losses) == 1 else 'are'} not finite at its end" if losses else ""
+    return (
+        f"{' and '.join(losses)} {'is' if len(losses) == 1 else 'are'} not finite at its end"
+        if losses
+        else ""
+    )

@@ -159,4 +159,3 @@ class Tests:
         if any(test.verdict(alpha / len(self.tests)) is one for test in self.tests):
             return one
         return each if all(test.verdict(alpha) is each for test in self.tests) else Verdict.INCONCLUSIVE
-

@@ -11,7 +11,6 @@ from scipy import stats
 
 from regrun.claims.bounds import Bounds, log
 
-
 DIVERGES = "diverges"
 
 

@@ -8,7 +8,7 @@
     number     = 0.3 | number + number (also - * /) | abs(number) | log(number)
                | last(curve) | at(curve, step) | steps_to(curve, level) | steps_down_to(curve, level)
                | min(curve) max(curve) mean(curve) auc(curve) slope(curve), each also (curve, from, to)
-             | diverges(curve)                                                1 where it ends in nan or inf, else 0
+             | diverges(curve)                                              1 if it ends in nan or inf, else 0
                | min(number) max(number) mean(number)                         over several arms
                | spearman(number) | kendall(number)                           over a family of arms
     curve      = metric[arm] | "metric/part"[arm]                             alone it means last(curve)
@@ -127,7 +127,9 @@ def parse(line: str, arms: Mapping[str, Arm]) -> Truth:
     except RecursionError as error:
         raise ClaimError(f"{shorten(line)} is nested too deeply: {EXAMPLE}") from error
     if not isinstance(value, Truths):
-        raise ClaimError(f"{shorten(line)} is a number, not a claim: compare it, as in {shorten(line, '')} > 0")
+        raise ClaimError(
+            f"{shorten(line)} is a number, not a claim: compare it, as in {shorten(line, '')} > 0"
+        )
     if len(value.items) > 1:
         raise ClaimError(f"{shorten(line)} speaks of several arms: say all(...) or any(...)")
     return value.items[0]
@@ -228,11 +230,15 @@ class Parser:
             try:
                 value = ast.literal_eval(node.args[0])
             except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-                raise ClaimError(f"{quoted(node)}: expected a value of the family (known: {known})") from error
+                raise ClaimError(
+                    f"{quoted(node)}: expected a value of the family (known: {known})"
+                ) from error
             for arm in members:
                 if arm.value == value:
                     return [arm]
-            raise ClaimError(f"the family {family!r} has no value {shorten(repr(value), '')} (known: {known})")
+            raise ClaimError(
+                f"the family {family!r} has no value {shorten(repr(value), '')} (known: {known})"
+            )
         raise ClaimError(f"{quoted(node)} is no arm: expected a name, or family(value)")
 
     # -------------------------------------------------------------- numbers
@@ -432,7 +438,9 @@ def as_float(value: object, node: ast.expr) -> float:
     try:
         return float(value)  # type: ignore[arg-type]
     except OverflowError as error:
-        raise ClaimError(f"{quoted(node)} has a number that is too large; at most 1.8e308 was expected") from error
+        raise ClaimError(
+            f"{quoted(node)} has a number that is too large; at most 1.8e308 was expected"
+        ) from error
 
 
 def fold(expression: Expression) -> float:

@@ -80,8 +80,8 @@ def matrix_chapter(result: Result) -> str:
             f"*{result.title}*, means over {count(result.seeds, 'seed')}; "
             f"{count(result.trials, 'trial')} for each cell "
             f"with seed {result.tuning_seed}. Colours are differences from {result.baseline}, by column. "
-            f"{columns}. {count(result.cost.runs, 'run')}, {duration(result.cost.wall_seconds)} of run time on "
-            f"{result.environment['cpu']}.\n",
+            f"{columns}. {count(result.cost.runs, 'run')}, {duration(result.cost.wall_seconds)} of run time "
+            f"on {result.environment['cpu']}.\n",
             "After Holm's correction over the table, these differ at 5 %: "
             + ("; ".join(different) if different else "none")
             + "."
@@ -127,7 +127,9 @@ def diverged_of(entry: Entry) -> str:
     """A sentence on the runs that have diverged, if any has."""
     if not entry.diverged:
         return ""
-    return f" Diverged: {listed([f'`{arm}` in {seeds(numbers)}' for arm, numbers in entry.diverged.items()])}."
+    return (
+        f" Diverged: {listed([f'`{arm}` in {seeds(numbers)}' for arm, numbers in entry.diverged.items()])}."
+    )
 
 
 def short(commit: str) -> str:

@@ -107,7 +107,7 @@ def make_figures(
         finals = [name for name in dict.fromkeys([*metrics, *first]) if name in bands][:4]
         if finals:
             caption = (
-                "The last value of each run: a dot for each seed that is finite, a bar at the mean where all are."
+                "The last value of each run: a dot for each seed, a bar at the mean where all are finite."
             )
             draw = arms_figure(finals, bands, colors, entry.diverged)
             figures.append(save("arms", "Arms compared", caption, draw))

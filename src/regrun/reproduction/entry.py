@@ -86,9 +86,9 @@ class ClaimEntry(Model):
 class ArmEntry(Model):
     """An arm: what one would type, what it came to, and what it cost.
 
-    ``seeds`` counts the complete runs, of which ``final`` has the last metrics. ``diverged`` are the seeds whose
-    runs have diverged, complete or ended by the check of their loss; in entries from before it was noted, and
-    wherever the same follows from ``final``, it is told from there.
+    ``seeds`` counts the complete runs, of which ``final`` has the last metrics. ``diverged`` are the seeds
+    whose runs have diverged, complete or ended by the check of their loss; where that is not noted, as in older
+    entries, it is told from ``final``.
     """
 
     overrides: list[str]
@@ -174,7 +174,9 @@ class Entry(Model):
 
     def _left_out(self) -> dict[str, Any]:
         # What entries from before there was such a thing are sealed without.
-        arms = {name: {"diverged"} for name, arm in self.arms.items() if arm.diverged == arm.diverged_by_final}
+        arms = {
+            name: {"diverged"} for name, arm in self.arms.items() if arm.diverged == arm.diverged_by_final
+        }
         return {"arms": arms} | ({} if self.habits else {"habits": True})
 
     def results(self) -> Results:

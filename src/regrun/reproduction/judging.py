@@ -29,9 +29,7 @@ def judge_experiment(
         seeds: how many seeds each claim, by name, is judged on.
         looks: how many times, at most, the figures are looked at.
     """
-    judgements = judge(
-        experiment.claims, reading, lambda claim: seeds[claim.name], looks, reading.diverged()
-    )
+    judgements = judge(experiment.claims, reading, lambda claim: seeds[claim.name], looks, reading.diverged())
     if experiment.scale != "smoke":
         return judgements
     return [Judgement(j.claim, Verdict.NOT_RUN, SMOKE, j.seeds) for j in judgements]
@@ -131,9 +129,7 @@ def judge_again(entry: Entry) -> list[ClaimEntry]:
     }
     claims = read_claims(config, arms)
     seeds = {claim.name: claim.seeds for claim in entry.claims}
-    judgements = judge(
-        claims, entry.results(), lambda claim: seeds[claim.name], entry.looks, entry.diverged
-    )
+    judgements = judge(claims, entry.results(), lambda claim: seeds[claim.name], entry.looks, entry.diverged)
     if entry.scale == "smoke":
         judgements = [replace(j, verdict=Verdict.NOT_RUN, p=None, p_holm=None) for j in judgements]
     return [claim_entry(judgement) for judgement in judgements]
