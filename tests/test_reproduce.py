@@ -344,7 +344,7 @@ def test_smoke_runs_tell_whether_a_change_has_changed_anything(regrun: Command, 
     same = regrun(*verify)
     assert same.code == 0, same.out
     assert "the code has changed since: probes" in same.out
-    assert "smoke runs of all 4 arms give the figures of then" in same.out
+    assert "smoke runs of 4 arms give the figures of then" in same.out
     entry.habits.smoke["plain"]["test_loss"] *= 1.01
     write_entry(entry, file)
     other = regrun(*verify)

@@ -85,7 +85,10 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """
     try:
         # The C parser is ten times faster, where PyYAML was built with it.
-        return yaml.load(file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+        return (
+            yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            or {}
+        )
     except yaml.YAMLError as error:
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
 
@@ -99,7 +102,7 @@ def _entries(group: str, folders: Sequence[Path]) -> Iterator[Entry]:
 
 
 def _first_comment(file: Path) -> str:
-    for line in file.read_text().splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ")
     return ""

@@ -112,7 +112,7 @@ def _chapter(entry: Entry) -> str:
         *(_row(claim) for claim in entry.claims),
         "",
         f"{count(entry.cost.runs, 'run')}, {duration(entry.cost.wall_seconds)} of run time on {env['cpu']}, "
-        f"{env['device']}; Python {env['python']}, torch {versions.get('torch')}; judged {entry.judged}; "
+        f"{entry.device}; Python {env['python']}, torch {versions.get('torch')}; judged {entry.judged}; "
         f"commit {', '.join(map(short, entry.commits))}.{data_of(entry)}{diverged_of(entry)}\n",
     ]
     return "\n".join(lines)

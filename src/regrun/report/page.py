@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -72,11 +73,7 @@ def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Repo
 
 def command_of(experiment: Experiment) -> str:
     """What one types to have it all again."""
-    import shlex
-
-    scale = [] if experiment.scale == "small" else ["--scale", experiment.scale]
-    folder = ["--config-dir", experiment.config_dir] if experiment.config_dir else []
-    return shlex.join(["regrun", "reproduce", experiment.name, *scale, *folder, *experiment.changes])
+    return shlex.join(["regrun", "reproduce", *experiment.words])
 
 
 def render_page(entry: Entry, figures: list[Figure], metrics: list[str], command: str) -> str:

@@ -65,7 +65,8 @@ def tell_loggers(experiment: Experiment, entry: Entry, report: Report) -> None:
     )
     for logger in build_loggers(experiment.config):
         try:
-            logger.publish(publication)
+            if line := logger.publish(publication):
+                OUT.print(Text(f"logging to {line}"), soft_wrap=True)
         except UserError as error:  # the verdicts stand, sent or not
             complain(str(error))
 

@@ -87,8 +87,8 @@ class ArmEntry(Model):
     """An arm: what one would type, what it came to, and what it cost.
 
     ``seeds`` counts the complete runs, of which ``final`` has the last metrics. ``diverged`` are the seeds
-    whose runs have diverged, complete or ended by the check of their loss; where that is not noted, as in older
-    entries, it is told from ``final``.
+    whose runs have diverged, complete or ended by the check of their loss; where that is not noted, as in
+    older entries, it is told from ``final``.
     """
 
     overrides: list[str]
@@ -198,6 +198,12 @@ class Entry(Model):
     def count(self, verdict: Verdict) -> int:
         """How many claims have a verdict."""
         return sum(claim.verdict is verdict for claim in self.claims)
+
+    @property
+    def device(self) -> str:
+        """What the runs were computed on, in words."""
+        words = str(self.environment.get("device", ""))
+        return words[:-1] if words.endswith(" 1 threads") else words  # as older entries have it
 
     @property
     def least_seeds(self) -> int:

@@ -38,7 +38,7 @@ def run(words: Sequence[str]) -> int:
         show_experiment(entry, options.overrides, options.config_dir)
     else:
         OUT.print(Text(f"{entry.group}={entry.name}", style="bold"))
-        OUT.print(Syntax(entry.file.read_text(), "yaml", background_color="default"))
+        OUT.print(Syntax(entry.file.read_text(encoding="utf-8"), "yaml", background_color="default"))
     return 0
 
 
