@@ -139,7 +139,10 @@ def start_to_first_step() -> float:
         environment = {**os.environ, "WANDB_MODE": "offline"}
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
         while process.poll() is None:
-            if any("\n1," in file.read_text() for file in Path(folder).glob("outputs/*/*/*/metrics.csv")):
+            if any(
+                "\n1," in file.read_text(encoding="utf-8")
+                for file in Path(folder).glob("outputs/*/*/*/metrics.csv")
+            ):
                 seconds = time.perf_counter() - begun
                 process.wait()
                 return seconds

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -16,6 +17,9 @@ from regrun.claims.curves import reduce_curve
 from regrun.claims.expressions import Quantified, Statement
 from regrun.claims.grammar import ClaimError, parse
 from regrun.errors import UserError
+from regrun.report.page import interval_svg
+from regrun.report.terminal import WIDTH, draw
+from regrun.reproduction.entry import claim_entry
 
 ARMS = read_arms(
     {
@@ -150,7 +154,7 @@ def test_what_is_said_of_several_arms_is_said_of_each() -> None:
         ("m[width] > 1", "speaks of several arms: say all(...) or any(...)"),
         ("m[a, b] > m[width] ", "sets 2 arms against 3"),
         ("m[a] == 1", "equality is close(a, b, tolerance)"),
-        ("steps_to(m[a]) > 1", "steps_to takes 1 numbers after the curve, not 0"),
+        ("steps_to(m[a]) > 1", "steps_to takes 1 number after the curve, not 0"),
         ("mean(m[a], 3, 2) > 1", "from must be before to"),
         ("steps_to(m[a] + 1, 2) > 1", "steps_to is of a curve"),
         ("1 < 2", "compares two plain numbers"),
@@ -380,3 +384,200 @@ def test_holm_is_over_all_claims_and_looks_share_the_error() -> None:
         assert three.p == pytest.approx(min(1, 3 * one.p), rel=1e-2)
         (a,), (b,) = one.parts, three.parts
         assert b.interval[0] < a.interval[0] < a.interval[1] < b.interval[1]
+
+
+# ------------------------------------------------------------------- fuzzing
+
+ATOMS = [
+    *(
+        "m[a]",
+        "m[a, b]",
+        "m[width]",
+        "m[width(16)]",
+        "m[width(1+1)]",
+        "m[name('x')]",
+        "m[name(x)]",
+        '"m/p"[a]',
+    ),
+    *("m[()]", "m[a(__import__('os'))]", "m[a:b]", "m[a][b]", "m", "1", "1e308", "1e999", "9" * 900, "0x1f"),
+    *("1j", "True", "None", "...", "'x'", "f'{m}'", "[1]", "(1, 2)", "lambda: 1", "-m[a]", "not m[a]", "~1"),
+]
+FORMS = [
+    *("{} > {}", "{} <= {} < {}", "{} == {}", "{} + {}", "{} - {}", "{} * {}", "{} / {}", "{} ** {}", "({})"),
+    *(
+        "last({})",
+        "at({}, {})",
+        "steps_to({}, {})",
+        "mean({}, {}, {})",
+        "slope({})",
+        "diverges({})",
+        "min({})",
+    ),
+    *("max({}, {})", "abs({})", "log({})", "spearman({})", "kendall({})", "all({})", "any({}, {})", "-{}"),
+    *("close({}, {}, {})", "increasing({})", "f({})", "{}[a]", "m[{}]", "m[width({})]", "{}; {}", "{}\n{}"),
+]
+lines = st.recursive(
+    st.sampled_from(ATOMS),
+    lambda inner: st.tuples(st.sampled_from(FORMS), inner, inner, inner).map(
+        lambda drawn: drawn[0].format(*drawn[1:])
+    ),
+    max_leaves=12,
+)
+GOOD = [
+    "({} + {})",
+    "({} - {})",
+    "{} * {}",
+    "{} / {}",
+    "-{}",
+    "abs({})",
+    "log({})",
+    "min({}, {})",
+    "mean({}, {})",
+]
+good = st.recursive(
+    st.sampled_from(
+        ["m[a]", "last(m[b])", "max(m[width(16)], 0, 9)", "diverges(m[a])", "1e308", "1e-320", "3"]
+    ),
+    lambda inner: st.tuples(st.sampled_from(GOOD), inner, inner).map(
+        lambda drawn: drawn[0].format(*drawn[1:])
+    ),
+    max_leaves=5,
+)
+TRUE = [
+    "{} > {}",
+    "{} <= 1e308",
+    "-1e308 < {} < 1e308",
+    "close({}, {}, 1e300)",
+    "all({} > {}, m[a] < 1e-300)",
+]
+claims = st.tuples(st.sampled_from([*TRUE, "any({} < {}, m[b] >= 1e307)"]), good, good).map(
+    lambda drawn: drawn[0].format(*drawn[1:])
+)
+sizes = st.one_of(
+    st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([1e308, -1e308, 5e-324, 0.0, math.inf])
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(claims, lines, st.text(max_size=40)), st.lists(sizes, min_size=6, max_size=6), st.booleans())
+def test_any_line_and_any_numbers_give_a_verdict_or_one_line(
+    line: str, numbers: list[float], deterministic: bool
+) -> None:
+    refused = ""
+    try:
+        (claim,) = read_claims({"c": {"says": "x", "expect": line, "deterministic": deterministic}}, ARMS)
+    except UserError as error:
+        refused = str(error)
+    if refused:
+        assert refused.startswith("claims.c: ")
+        assert "\n" not in refused
+        assert len(refused) < 500
+        return
+    assert claim.measured
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (judgement,) = judge(
+            [claim], lambda leaf, k: Bounds.exact(numbers[(k + len(str(leaf))) % 6]), lambda _: 3
+        )
+        for comparison in claim_entry(judgement).comparisons:
+            assert len(draw(comparison)) == WIDTH
+            interval_svg(comparison)
+
+
+BOMBS = [
+    "(" * 5000 + "m[a]" + ")" * 5000 + " > 1",
+    "m[a] > " + "-" * 1900 + "1",
+    "abs(" * 380 + "m[a]" + ")" * 380 + " > 1",
+    "m[a] > 1" + " + 1" * 400,
+    "all(" * 300 + "m[a] > 1" + ")" * 300,
+    "m" + "[a]" * 600,
+    "[" * 900,
+]
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb[:12])
+def test_a_line_without_end_is_refused_in_one_line(bomb: str) -> None:
+    with pytest.raises(ClaimError) as error:
+        parse(bomb, ARMS)
+    assert len(str(error.value)) < 500
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "cannot read '': a claim is a comparison, such as last(test_accuracy[arm]) > 0.9"),
+        ("m[width(1+1)] > 1", "'width(1 + 1)': expected a value of the family (known: 16, 64, 32)"),
+        ("m[width(a+b)] > 1", "'width(a + b)': expected a value of the family (known: 16, 64, 32)"),
+        ("m[name(x)] > 1", "'name(x)': expected a value of the family (known: x, y)"),
+        ("m[width(16, q=1)] > 1", "is no arm: expected a name, or family(value)"),
+        ("m[a(__import__('os'))] > 1", "unknown family of arms 'a'"),
+        ("m[width(__import__('os'))] > 1", "expected a value of the family (known: 16, 64, 32)"),
+        ("m[()] > 1", "names no arm: expected metric[arm]"),
+        ("m[a] > " + "9" * 900, "at most 1.8e308 was expected"),
+        ("m[a] > 1e999", "'1e309' comes to inf; a finite number was expected"),
+        ("m[a] > 1e308 * 10", "comes to inf; a finite number was expected"),
+        ("m[a] > 1 / 0", "comes to nan; a finite number was expected"),
+        ("m[a] > log(0)", "comes to -inf; a finite number was expected"),
+        ("0 < 1 < 2", "compares two plain numbers"),
+        ("at(m[a], -1) > 0", "at: steps are counted from 0, got -1"),
+        ("mean(m[a], -5, 5) > 0", "mean: steps are counted from 0, got -5"),
+        ("steps_to(test_accuracy[a], 99) < 5", "an accuracy lies in [0, 1], and never gets to 99"),
+        ("steps_down_to('accuracy/0'[a], -0.1) < 5", "an accuracy lies in [0, 1], and never gets to -0.1"),
+        ("diverges(m[a], 3) >= 1", "diverges takes no numbers after the curve, not 1"),
+        ("diverges(m[a] + 1) >= 1", "diverges is of a curve"),
+    ],
+)
+def test_what_was_expected_is_said(line: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse(line, ARMS)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+# ------------------------------------------- numbers at the ends of what a float holds
+
+
+@pytest.mark.parametrize("size", [1e308, 1.0, 1e-300])
+def test_numbers_of_any_size_are_judged_alike(size: float) -> None:
+    values: dict[str, list[float | Bounds]] = {"a": [1.0 * size, 1.1 * size, 1.2 * size]}
+    (claim,) = read_claims({"c": {"says": "x", "expect": f"m[a] > {size / 2!r}"}}, ARMS)
+    (judgement,) = judge([claim], results(values), lambda _: 3)
+    (part,) = judgement.parts
+    assert judgement.verdict is Verdict.REPRODUCED
+    assert part.estimate.low == pytest.approx(1.1 * size)
+    expected = stats.t.interval(0.95, 2, 1.1, 0.1 / math.sqrt(3))
+    assert [end / size for end in part.interval] == pytest.approx(expected)
+    assert judgement.p == pytest.approx(stats.ttest_1samp([1.0, 1.1, 1.2], 0.5).pvalue, rel=2e-3)
+
+
+def test_a_ratio_and_a_curve_of_any_size() -> None:
+    values: dict[str, list[float | Bounds]] = {"a": [1e308, 1.1e308, 1.2e308], "b": [1.0, 1.0, 1.0]}
+    (claim,) = read_claims({"c": {"says": "x", "expect": "m[a] / m[b] > 1"}}, ARMS)
+    (judgement,) = judge([claim], results(values), lambda _: 3)
+    low, high = judgement.parts[0].interval
+    reach = stats.t.ppf(0.975, 2) * np.log([1, 1.1, 1.2]).std(ddof=1) / math.sqrt(3)
+    middle = np.log([1, 1.1, 1.2]).mean()
+    assert (low / 1e308, high / 1e308) == pytest.approx((math.exp(middle - reach), math.exp(middle + reach)))
+    huge = VALUES * 1.7e308
+    assert reduce_curve("mean", (), STEPS, huge).low / 1.7e308 == pytest.approx(VALUES.mean())
+    assert reduce_curve("auc", (), STEPS, huge).low / 1.7e308 == pytest.approx(19 / 40)
+    slope = reduce_curve("slope", (), STEPS, huge).low / 1.7e308
+    assert slope == pytest.approx(np.polyfit(STEPS, VALUES, 1)[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "values", "expected"),
+    [
+        ("m[a] > 1", [math.inf] * 3, Verdict.REPRODUCED),
+        ("m[a] < 1", [math.inf] * 3, Verdict.NOT_REPRODUCED),
+        ("m[a] > 1", [-math.inf] * 3, Verdict.NOT_REPRODUCED),
+        ("m[a] > 1", [math.inf, 2.0, 3.0], Verdict.INCONCLUSIVE),
+        ("m[a] > 1", [math.inf, -math.inf, 3.0], Verdict.INCONCLUSIVE),
+        ("m[a] - m[b] > 1", [math.inf] * 3, Verdict.INCONCLUSIVE),
+        ("m[a] * m[a] > 1", [1e300] * 3, Verdict.REPRODUCED),
+        ("m[a] > 1", [1e308, -1e308, 1e308], Verdict.INCONCLUSIVE),
+    ],
+)
+def test_what_is_infinite_is_judged(line: str, values: list[float | Bounds], expected: Verdict) -> None:
+    assert verdict_of(line, {"a": values, "b": values}) is expected

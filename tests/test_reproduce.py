@@ -154,10 +154,15 @@ def test_a_failing_arm_is_said_and_the_rest_is_judged(regrun_afresh: Command, tm
     words = write_tiny(tmp_path, **{"regularizer=weight_decay": "optimizer.lr=1e30"})
     result = regrun_afresh("reproduce", *words)
     assert result.code == 1
-    assert "✗ decay seed 0  failed: the loss became" in result.out
-    verdicts = {claim["name"]: claim["verdict"] for claim in entry_of(tmp_path)["claims"]}
-    assert verdicts["fits"] == "reproduced"
-    assert verdicts["impossible"] == "not run"
+    assert "∞ decay seed 0  diverged: the loss became" in result.out
+    assert "12 runs: 9 complete, 3 diverged" in result.out
+    assert "∞ decay  diverged in seeds 0, 1 and 2" in result.out
+    entry = entry_of(tmp_path)
+    assert entry["arms"]["decay"]["diverged"] == [0, 1, 2]
+    claims = {claim["name"]: claim for claim in entry["claims"]}
+    assert claims["fits"]["verdict"] == "reproduced"
+    assert claims["impossible"]["verdict"] == "inconclusive"
+    assert claims["impossible"]["why"].startswith("decay diverged in seeds 0, 1 and 2: ")
 
 
 def test_a_smoke_run_yields_no_verdict(regrun_afresh: Command, tmp_path: Path) -> None:
@@ -339,7 +344,7 @@ def test_smoke_runs_tell_whether_a_change_has_changed_anything(regrun: Command, 
     same = regrun(*verify)
     assert same.code == 0, same.out
     assert "the code has changed since: probes" in same.out
-    assert "smoke runs of all 4 arms give the figures of then" in same.out
+    assert "smoke runs of 4 arms give the figures of then" in same.out
     entry.habits.smoke["plain"]["test_loss"] *= 1.01
     write_entry(entry, file)
     other = regrun(*verify)

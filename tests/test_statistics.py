@@ -143,3 +143,29 @@ def test_seeds_needed_is_the_textbook_s_sample_size(effect: float, expected: int
 
 def test_no_number_of_seeds_decides_what_lies_on_the_margin() -> None:
     assert seeds_needed([-1.0, 0.0, 1.0], 0.0) is None
+
+
+def test_a_higher_level_never_narrows_the_interval() -> None:
+    # Of skewed values the accelerated quantiles turn round, far out.
+    levels = [0.5, 0.9, 0.95, 0.99, 0.999, 1 - 1e-5, 1 - 1e-7, 1 - 1e-9, 1 - 1e-11]
+    for values in ([0.0] * 11 + [1.0], [1.0] * 11 + [0.0], np.exp(2 * np.arange(12.0)).tolist()):
+        ends = [mean_interval(values)(level) for level in levels]
+        for (a, b), (c, d) in pairwise(ends):
+            assert c <= a <= b <= d
+        assert ends[-1][0] >= min(values)
+        assert ends[-1][1] <= max(values)
+
+
+def test_one_seed_that_differs_is_not_certainty() -> None:
+    claim = read_claims({"c": {"says": "x", "expect": "m[a] < 0.5"}}, ARMS)[0]
+    values = [0.0] * 11 + [1.0]
+    (judgement,) = judge([claim], lambda leaf, k: Bounds.exact(values[k]), lambda _: 12)
+    assert judgement.verdict is Verdict.REPRODUCED
+    assert judgement.p is not None
+    assert judgement.p > 0.001  # 0 where the quantiles turn round
+
+
+def test_seeds_that_differ_by_a_rounding_have_an_interval() -> None:
+    low, high = mean_interval([1.0] * 11 + [1.0 + 2**-52])(0.95)
+    assert low == pytest.approx(1, abs=1e-15)
+    assert high == pytest.approx(1, abs=1e-15)

@@ -56,7 +56,7 @@ def test_packed_runs_share_the_cores(
         words = ["-m", *SMOKE, f"seed={jobs},100", "hydra/launcher=packed", f"hydra.launcher.n_jobs={jobs}"]
         assert regrun_afresh(*words, "force=true").code == 0
         for record in records(tmp_path):
-            assert Record(record).manifest()["device"] == f"cpu, {share} threads"
+            assert Record(record).manifest()["device"] == f"cpu, {share} thread{'s' if share > 1 else ''}"
 
 
 def test_a_sweep_over_whole_experiments_and_components(regrun: Command, tmp_path: Path) -> None:

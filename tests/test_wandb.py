@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -14,7 +16,10 @@ import wandb
 import yaml
 
 from conftest import Result, only_record, records
-from regrun.loggers.wandb import choose_mode, has_key
+from regrun.errors import UserError
+from regrun.loggers.base import RunInfo
+from regrun.loggers.reaching import why_silent
+from regrun.loggers.wandb import WandbLogger, choose_mode, has_key
 from regrun.procedures.trainer import Interruptible
 from regrun.record import Record
 from regrun.run import STOP
@@ -136,18 +141,75 @@ def test_the_mode_follows_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert choose_mode() == "offline"
 
 
-def test_no_network_is_said_in_one_line(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    process = start(
-        *RUN,
-        WANDB_API_KEY="0123456789abcdef" * 2 + "deadbeef",
-        WANDB_BASE_URL="http://127.0.0.1:9",  # nothing listens there
-        WANDB_INIT_TIMEOUT="2",
-    )
-    _, err = process.communicate(timeout=120)
+KEY = "0123456789abcdef" * 2 + "deadbeef"
+REFUSED = "http://127.0.0.1:9"  # nothing listens there
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and whatever is sent, and never says a word."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("mode", ["auto", "online"])
+@pytest.mark.parametrize("network", ["refused", "silent", "dead proxy", "silent proxy"])
+def test_without_a_network_a_run_is_offline_or_refused_within_ten_seconds(
+    mode: str, network: str, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = REFUSED if network in ("refused", "dead proxy") else silent
+    address = "https://wandb.example.org" if network.endswith("proxy") else dead
+    if network.endswith("proxy"):
+        monkeypatch.setenv("HTTPS_PROXY", dead)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_BASE_URL", address)
+    why_silent.cache_clear()
+    logger = WandbLogger(mode)
+    run = RunInfo(f"r{mode}{network[0]}{network[-1]}", "x", "a", 0, "small", {}, tmp_path)
+    began = time.monotonic()
+    if mode == "online":
+        with pytest.raises(UserError) as error:
+            logger.start(run)
+        words = str(error.value)
+        assert "logger.wandb.mode=offline and logger=csv need no network" in words
+    else:
+        words = logger.start(run) or ""
+        assert words.startswith("offline files, for regrun sync to send: ")
+        logger.finish("complete", {})
+        assert list(tmp_path.glob("wandb/offline-run-*"))
+    assert time.monotonic() - began < 10
+    assert f"W&B's server {address} does not answer (" in words
+    assert "\n" not in words
+
+
+def test_a_run_without_a_network_ends_by_itself(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, silent: str
+) -> None:
+    process = start(*RUN, "probe=none", WANDB_API_KEY=KEY, WANDB_BASE_URL=silent)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert err == ""
+    (line,) = [line for line in out.splitlines() if "does not answer" in line]
+    assert line.startswith("logging to offline files, for regrun sync to send: ")
+    assert Record(only_record(tmp_path)).result()
+
+
+def test_a_broken_wandb_is_said_in_one_line(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "broken" / "wandb").mkdir(parents=True)
+    (tmp_path / "broken" / "wandb" / "__init__.py").write_text("raise TypeError('half installed')\n")
+    process = start(*RUN, PYTHONPATH=str(tmp_path / "broken"))
+    _, err = process.communicate(timeout=100)
     assert process.returncode == 2
-    assert "W&B did not start" in err
-    assert len(err.strip().splitlines()) == 1, err
-    assert not (only_record(tmp_path) / "result.json").exists()
+    assert err.strip() == "regrun: W&B cannot be imported (half installed): logger=csv does without"
+    process = start(*RUN, "logger=csv", PYTHONPATH=str(tmp_path / "broken"))
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
 
 
 def test_sync_finds_what_waits_and_needs_a_server(
@@ -156,14 +218,12 @@ def test_sync_finds_what_waits_and_needs_a_server(
     assert regrun(*RUN).code == 0
     listed = regrun("sync", "--dry-run")
     assert listed.code == 0, listed.err
-    assert "1 offline runs to send" in listed.out
+    assert "1 offline run to send" in listed.out
     assert only_record(tmp_path).name in listed.out
     keyless = regrun("sync")
     assert keyless.code == 2
     assert "wandb login" in keyless.err
-    process = start(
-        "sync", WANDB_API_KEY="0123456789abcdef" * 2 + "deadbeef", WANDB_BASE_URL="http://127.0.0.1:9"
-    )
+    process = start("sync", WANDB_API_KEY=KEY, WANDB_BASE_URL=REFUSED)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "http://127.0.0.1:9 does not answer" in err

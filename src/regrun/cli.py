@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from regrun.errors import UserError, naming_full_disks
+from regrun.streams import Stream, flush, prepare
 from regrun.whitelist import read_trust
 
 # Each in a module of its own, imported when it is asked for.
@@ -37,24 +37,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the ``regrun`` console script; exits with the command's code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     read_trust()
+    prepare()
     try:
         with naming_full_disks():
-            code = dispatch(words)
+            try:
+                code = dispatch(words)
+            except SystemExit as asked:  # by the parser of a verb's options
+                code = asked.code
+            except BrokenPipeError:  # the reader, such as `head`, has seen enough
+                code = 0
+            flush()
     except UserError as error:
-        from regrun.console import complain
-
         complain(str(error))
         code = 2
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
-        code = 0
+    except KeyboardInterrupt:
+        complain("interrupted")
+        code = 130
     sys.exit(code)
+
+
+def complain(message: str) -> None:
+    """One line to standard error."""
+    from regrun.console import complain
+
+    complain(message)
 
 
 def dispatch(words: list[str]) -> int:
     """Run a command; returns its exit code."""
     if not words:
-        sys.stdout.write(USAGE)
+        Stream("stdout").write(USAGE)
         return 2
     verb, rest = words[0], words[1:]
     if verb in VERBS:

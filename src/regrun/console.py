@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-OUT = Console(highlight=False)
-ERR = Console(stderr=True, highlight=False)
+from regrun.streams import Stream
+
+OUT = Console(file=Stream("stdout"), highlight=False)
+ERR = Console(file=Stream("stderr"), stderr=True, highlight=False)
 
 
 def complain(message: str) -> None:
@@ -103,6 +107,10 @@ class Display:
         for name, value in metrics.items():
             if "/" not in name:
                 table.add_row(name, "–" if value is None else f"{value:.6g}")
+        from regrun.divergence import MARK, words_of
+
         OUT.print(table)
+        if how := words_of({name: math.nan if value is None else value for name, value in metrics.items()}):
+            OUT.print(Text(f"diverged  {how}", style=MARK[1]), soft_wrap=True)
         OUT.print(Text(f"record  {directory}"), soft_wrap=True)
-        OUT.print(Text(f"open    regrun show {directory}"), soft_wrap=True)
+        OUT.print(Text(f"open    {shlex.join(['regrun', 'show', str(directory)])}"), soft_wrap=True)

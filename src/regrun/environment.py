@@ -65,7 +65,7 @@ def cpu_model() -> str:
 def cpu_info(field: str) -> str:
     """What Linux tells of the processor in a field of ``/proc/cpuinfo``; empty elsewhere."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith(field):
                 return line.split(":", 1)[1].strip()
     except OSError:
@@ -90,7 +90,9 @@ def git_commit() -> str | None:
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(checkout), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=True
+        ).stdout.strip()
 
     try:
         edited = git("status", "--porcelain", "--untracked-files=no")

@@ -20,10 +20,11 @@ from omegaconf import DictConfig, open_dict
 from regrun.app import experiment_name, plain_config, register_resolvers
 from regrun.arms import arm_name, read_arms
 from regrun.console import Display
-from regrun.errors import LostProcessError, UserError, one_line
+from regrun.divergence import divergence
+from regrun.errors import LostProcessError, TrainingDivergedError, UserError, one_line
 from regrun.hydra_settings import task_overrides
 from regrun.procedures.base import StoppedError
-from regrun.record import RecordBusyError, Status
+from regrun.record import Record, RecordBusyError, Status
 from regrun.run import STOP, Run, command_line, is_first_process
 
 # A job is unpickled in workers of other processes by importing this module.
@@ -45,6 +46,7 @@ class Outcome:
         exit_code: 0 complete, 1 a bug, 2 something the user can mend, 130 interrupted.
         message: why it is not complete, in one line.
         was_there: whether the run was complete before.
+        divergence: how the run has diverged, whether it is complete or failed by that; empty if it has not.
     """
 
     label: str
@@ -53,6 +55,7 @@ class Outcome:
     exit_code: int = 0
     message: str = ""
     was_there: bool = False
+    divergence: str = ""
 
 
 def job(cfg: DictConfig) -> Outcome:
@@ -75,7 +78,9 @@ def job(cfg: DictConfig) -> Outcome:
         arm = arm_name(overrides, read_arms(config["arms"]))
         run = Run(config, experiment, arm, overrides, config_dirs(hydra), directory, display)
         if run.is_complete():
-            return Outcome(label, Status.COMPLETE, directory, was_there=True)
+            return Outcome(
+                label, Status.COMPLETE, directory, was_there=True, divergence=divergence(run.record)
+            )
         with stop_on_signal(), threads(config["trainer"].get("threads")), quiet_torch():
             run.execute()
         return how_it_ended(None, label, directory)
@@ -101,13 +106,16 @@ def how_it_ended(error: BaseException | None, label: str, directory: Path, go_on
         go_on: how, if it was interrupted.
     """
     if error is None:
-        return Outcome(label, Status.COMPLETE, directory)
+        return Outcome(label, Status.COMPLETE, directory, divergence=divergence(Record(directory)))
     if isinstance(error, StoppedError):
         return Outcome(label, Status.INTERRUPTED, directory, 130, go_on)
     if isinstance(error, RecordBusyError):
         return Outcome(label, Status.RUNNING, directory, 2, one_line(error))
     if isinstance(error, LostProcessError):
         return Outcome(label, Status.DIED, directory, 1, one_line(error))
+    if isinstance(error, TrainingDivergedError):
+        message = one_line(error)
+        return Outcome(label, Status.FAILED, directory, 2, message, divergence=message)
     if isinstance(error, UserError):
         return Outcome(label, Status.FAILED, directory, 2, one_line(error))
     return Outcome(label, Status.FAILED, directory, 1, f"{type(error).__name__}: {one_line(error)}")

@@ -143,7 +143,7 @@ class Record:
     def history(self) -> list[tuple[int, dict[str, float]]]:
         """``(step, metrics)`` of every whole row of ``metrics.csv``; a torn last row is left out."""
         try:
-            text = self.metrics.read_text()
+            text = self.metrics.read_text(encoding="utf-8")
         except FileNotFoundError:
             return []
         whole = text[: text.rfind("\n") + 1]
@@ -156,7 +156,7 @@ class Record:
     def curves(self) -> dict[str, tuple[list[int], list[float]]]:
         """``(steps, values)`` of each metric: its column of ``metrics.csv``, where it has a value."""
         try:
-            text = self.metrics.read_text()
+            text = self.metrics.read_text(encoding="utf-8")
         except FileNotFoundError:
             return {}
         names, *rows = [*csv.reader(text[: text.rfind("\n") + 1].splitlines())] or [[]]
@@ -269,7 +269,7 @@ class Record:
             self._rewrite([*self.history(), (step, dict(metrics))])
             return True
         if self._stream is None:
-            self._stream = self.metrics.open("a", newline="")
+            self._stream = self.metrics.open("a", newline="", encoding="utf-8")
         _write_row(csv.writer(self._stream, lineterminator="\n"), self._columns, step, metrics)
         self._stream.flush()
         return True

@@ -23,8 +23,11 @@ from rich.text import Text
 from regrun.app import checked_config, experiment_name, record_path
 from regrun.composition import Composer
 from regrun.console import OUT
+from regrun.divergence import MARK as DIVERGED
+from regrun.divergence import divergence
 from regrun.errors import UserError, one_line
 from regrun.job import BASIC_LAUNCHER, Outcome, label_of
+from regrun.plural import count
 from regrun.record import Record, Status
 from regrun.run import STOP
 from regrun.stacks import Candidate, plan_stacks, run_stack
@@ -72,7 +75,8 @@ class Job:
         status = self.status
         if status not in (Status.COMPLETE, Status.ABSENT):
             status = Status.INTERRUPTED
-        return Outcome(self.label, status, self.directory, was_there=was_there)
+        how = divergence(Record(self.directory))
+        return Outcome(self.label, status, self.directory, was_there=was_there, divergence=how)
 
 
 def resolve_job(overrides: Sequence[str], compose: Composer) -> Job:
@@ -169,7 +173,9 @@ def run_stacks(stacks: Sequence[Sequence[Candidate]], silent: bool) -> Iterator[
         try:
             outcomes = run_stack(stack, silent)
         except Exception as error:  # a mistake in one of them, or too much for the memory
-            OUT.print(f"{len(stack)} runs not stacked: {one_line(error)}", soft_wrap=True, markup=False)
+            OUT.print(
+                f"{count(len(stack), 'run')} not stacked: {one_line(error)}", soft_wrap=True, markup=False
+            )
         else:
             yield from zip(outcomes, (found.job for found in stack), strict=True)
 
@@ -222,28 +228,37 @@ def print_outcome(outcome: Outcome) -> None:
     """One line on how a run ended."""
     mark, style = MARKS.get(outcome.status, ("✗", "red"))
     words = "already complete" if outcome.was_there else outcome.status.value
+    if outcome.divergence:
+        mark, style = DIVERGED
+        words = "already complete, and diverged" if outcome.was_there else "diverged"
     line = Text.assemble((mark, style), f" {outcome.label}  {words}")
-    line.append(f": {outcome.message}" if outcome.message else f"  {outcome.directory}")
+    line.append(f": {why}" if (why := outcome.message or outcome.divergence) else f"  {outcome.directory}")
     OUT.print(line, soft_wrap=True)
 
 
 def summarize(outcomes: Sequence[Outcome], total: int) -> None:
-    """The counts; raises ``SweepUnfinishedError`` unless every run is complete."""
-    there = sum(o.was_there for o in outcomes)
-    complete = sum(o.status is Status.COMPLETE for o in outcomes) - there
-    interrupted = sum(o.status is Status.INTERRUPTED for o in outcomes)
-    failed = len(outcomes) - there - complete - interrupted
-    counts = {
-        "complete": complete,
-        "already complete": there,
-        "failed": failed,
-        "interrupted": interrupted,
-        "not started": total - len(outcomes),
-    }
-    OUT.print(f"{total} runs: " + ", ".join(f"{n} {what}" for what, n in counts.items() if n), soft_wrap=True)
-    if there + complete < total:
+    """The counts; raises ``SweepUnfinishedError`` unless every run is complete.
+
+    What has diverged counts as that, whether it is complete or was ended by the check of its loss.
+    """
+    counts = dict.fromkeys(("complete", "already complete", "diverged", "failed", "interrupted"), 0)
+    for outcome in outcomes:
+        counts[how_it_counts(outcome)] += 1
+    counts["not started"] = total - len(outcomes)
+    words = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+    OUT.print(f"{count(total, 'run')}: {words}", soft_wrap=True)
+    if sum(outcome.status is Status.COMPLETE for outcome in outcomes) < total:
         OUT.print("the same command again runs only what is missing", soft_wrap=True)
         raise SweepUnfinishedError(130 if STOP.asked else 1)
+
+
+def how_it_counts(outcome: Outcome) -> str:
+    """As what a run counts in a sweep's last line."""
+    if outcome.divergence:
+        return "diverged"
+    if outcome.status is Status.COMPLETE:
+        return "already complete" if outcome.was_there else "complete"
+    return "interrupted" if outcome.status is Status.INTERRUPTED else "failed"
 
 
 @cache

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from regrun.claims.bounds import Bounds
 from regrun.claims.expressions import Quantified, Region, Statement, Truth
+from regrun.claims.scaling import arithmetic_mean, geometric_mean, middle
 from regrun.claims.statistics import mean_interval, method_name, ratio_interval, seeds_needed
 
 
@@ -63,6 +64,8 @@ class Test:
         self._high = self._low if self.lows == self.highs else self._estimator(self.highs)
 
     def _estimator(self, ends: list[float]) -> Callable[[float], tuple[float, float]] | None:
+        if len(set(ends)) == 1 and math.isinf(ends[0]) and self.lows == self.highs:
+            return lambda level: (ends[0], ends[0])  # known, and the same for each seed
         if self.deterministic or not all(map(math.isfinite, ends)):
             return None
         return ratio_interval(ends) if self.ratio else mean_interval(ends)
@@ -112,7 +115,7 @@ class Test:
         if not all(map(math.isfinite, (*self.lows, *self.highs))):
             return None
         transform = math.log if self.ratio else float
-        values = [transform((a + b) / 2) for a, b in zip(self.lows, self.highs, strict=True)]
+        values = [transform(middle(a, b)) for a, b in zip(self.lows, self.highs, strict=True)]
         ends = [transform(end) for end in self.statement.region.ends]
         mean = arithmetic_mean(values)
         return seeds_needed(values, min(ends, key=lambda end: abs(end - mean)), alpha)
@@ -156,13 +159,3 @@ class Tests:
         if any(test.verdict(alpha / len(self.tests)) is one for test in self.tests):
             return one
         return each if all(test.verdict(alpha) is each for test in self.tests) else Verdict.INCONCLUSIVE
-
-
-def arithmetic_mean(values: Sequence[float]) -> float:
-    """The mean, infinite where a value is."""
-    return math.fsum(values) / len(values)
-
-
-def geometric_mean(values: Sequence[float]) -> float:
-    """The geometric mean, infinite where a value is."""
-    return math.exp(arithmetic_mean([math.log(value) for value in values]))

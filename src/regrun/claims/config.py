@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regrun.arms import Arm
-from regrun.claims.expressions import Reduction, Truth
+from regrun.claims.expressions import DIVERGES, Reduction, Truth
 from regrun.claims.grammar import ClaimError, parse
 from regrun.errors import UserError, nearest
 
@@ -44,6 +44,11 @@ class Claim:
         """The arms it speaks of."""
         return list(dict.fromkeys(leaf.curve.arm for leaf in self.measured))
 
+    @property
+    def arms_by_value(self) -> list[str]:
+        """The arms of which it needs more than whether they diverge."""
+        return list(dict.fromkeys(leaf.curve.arm for leaf in self.measured if leaf.function != DIVERGES))
+
 
 def read_claims(config: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[Claim]:
     """Every claim of an experiment.
@@ -70,9 +75,12 @@ def read_claims(config: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[Clai
         except ClaimError as error:
             raise ClaimError(f"claims.{name}: {error}") from error
         paper = node.get("paper") or {}
-        claims.append(
-            Claim(name, node["says"], node["expect"], truth, paper, bool(node.get("deterministic", False)))
-        )
+        if not isinstance(paper, Mapping):
+            raise UserError(f"claims.{name}.paper: expected the paper's figures by name, got {paper!r}")
+        deterministic = node.get("deterministic", False)
+        if not isinstance(deterministic, bool):
+            raise UserError(f"claims.{name}.deterministic: expected true or false, got {deterministic!r}")
+        claims.append(Claim(name, node["says"], node["expect"], truth, paper, deterministic))
     return claims
 
 

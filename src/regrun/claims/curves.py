@@ -10,6 +10,8 @@ from scipy.integrate import trapezoid
 from scipy.stats import linregress
 
 from regrun.claims.bounds import Bounds
+from regrun.claims.expressions import DIVERGES
+from regrun.claims.scaling import scaled
 
 Array = NDArray[np.float64]
 
@@ -26,6 +28,7 @@ def reduce_curve(function: str, arguments: tuple[float, ...], steps: Array, valu
     ``slope``                         of the least-squares line, per step
     ``steps_to(level)``               the first step with a value of at least ``level``
     ``steps_down_to(level)``          the first step with a value of at most ``level``
+    ``diverges``                      1 where the last value is not finite, else 0
     ================================  ==============================================================
 
     A run that never reaches a level took more steps than it had. What cannot be told (a step the run does
@@ -39,6 +42,8 @@ def reduce_curve(function: str, arguments: tuple[float, ...], steps: Array, valu
     """
     if len(steps) == 0:
         return Bounds.exact(math.nan)
+    if function == DIVERGES:
+        return Bounds.exact(0.0 if math.isfinite(values[-1]) else 1.0)
     if function in ("steps_to", "steps_down_to"):
         reached = values >= arguments[0] if function == "steps_to" else values <= arguments[0]
         if reached.any():
@@ -51,7 +56,8 @@ def reduce_curve(function: str, arguments: tuple[float, ...], steps: Array, valu
     if arguments:
         chosen = (steps >= arguments[0]) & (steps <= arguments[1])
         steps, values = steps[chosen], values[chosen]
-    return Bounds.exact(_summary(function, steps, values))
+    with np.errstate(invalid="ignore"):  # of infinite values there is no slope
+        return Bounds.exact(_summary(function, steps, values))
 
 
 def _summary(function: str, steps: Array, values: Array) -> float:
@@ -59,10 +65,13 @@ def _summary(function: str, steps: Array, values: Array) -> float:
         return math.nan
     if function == "last":
         return float(values[-1])
-    if function in ("min", "max", "mean"):
+    if function in ("min", "max"):
         return float(getattr(np, function)(values))
+    x, power = scaled(values)
+    if function == "mean":
+        return float(np.mean(x)) * power
     if len(values) < 2:
         return float(values[0]) if function == "auc" else math.nan
     if function == "auc":
-        return float(trapezoid(values, steps) / (steps[-1] - steps[0]))
-    return float(linregress(steps, values).slope)
+        return float(trapezoid(x, steps) / (steps[-1] - steps[0])) * power
+    return float(linregress(steps, x).slope) * power

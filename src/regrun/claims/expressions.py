@@ -11,6 +11,8 @@ from scipy import stats
 
 from regrun.claims.bounds import Bounds, log
 
+DIVERGES = "diverges"
+
 
 @dataclass(frozen=True)
 class Curve:

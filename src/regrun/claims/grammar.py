@@ -8,6 +8,7 @@
     number     = 0.3 | number + number (also - * /) | abs(number) | log(number)
                | last(curve) | at(curve, step) | steps_to(curve, level) | steps_down_to(curve, level)
                | min(curve) max(curve) mean(curve) auc(curve) slope(curve), each also (curve, from, to)
+             | diverges(curve)                                              1 if it ends in nan or inf, else 0
                | min(number) max(number) mean(number)                         over several arms
                | spearman(number) | kendall(number)                           over a family of arms
     curve      = metric[arm] | "metric/part"[arm]                             alone it means last(curve)
@@ -19,6 +20,8 @@ What is said of several arms is said of each: ``all(last(test_accuracy[a, b]) > 
 from __future__ import annotations
 
 import ast
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,6 +30,7 @@ from typing import TypeVar
 from regrun.arms import Arm
 from regrun.claims.expressions import (
     AGGREGATES,
+    DIVERGES,
     FUNCTIONS,
     OPERATIONS,
     RANKS,
@@ -43,7 +47,7 @@ from regrun.claims.expressions import (
     Statement,
     Truth,
 )
-from regrun.errors import UserError, nearest
+from regrun.errors import UserError, nearest, one_line
 
 # Functions of a curve, and how many numbers may follow it.
 REDUCTIONS = {
@@ -56,13 +60,16 @@ REDUCTIONS = {
     "mean": (0, 2),
     "auc": (0, 2),
     "slope": (0, 2),
+    DIVERGES: (0,),
 }
 SIGNS: dict[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 COMPARISONS: dict[type, str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 MONOTONE = {"increasing": ">", "decreasing": "<"}
 TRUTHS = ("all", "any", "close", *MONOTONE)
 KNOWN = (*REDUCTIONS, *FUNCTIONS, *RANKS, *TRUTHS)
-LONGEST = 2000
+LONGEST = 2000  # characters
+DEEPEST = 100  # calls, signs and brackets inside each other
+EXAMPLE = "a claim is a comparison, such as last(test_accuracy[arm]) > 0.9"
 T = TypeVar("T")
 
 
@@ -109,19 +116,29 @@ def parse(line: str, arms: Mapping[str, Arm]) -> Truth:
     if len(line) > LONGEST:
         raise ClaimError(f"a claim is at most {LONGEST} characters long, this has {len(line)}")
     try:
-        tree = ast.parse(line.strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's, of escapes it does not know
+            tree = ast.parse(line.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         where = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
-        raise ClaimError(f"cannot read {line!r}{where}") from error
+        raise ClaimError(f"cannot read {shorten(line)}{where}: {EXAMPLE}") from error
     try:
         value = Parser(arms).visit(tree.body)
     except RecursionError as error:
-        raise ClaimError(f"{line[:40]!r}... is nested too deeply") from error
+        raise ClaimError(f"{shorten(line)} is nested too deeply: {EXAMPLE}") from error
     if not isinstance(value, Truths):
-        raise ClaimError(f"{line!r} is a number, not a claim: compare it, as in {line} > 0")
+        raise ClaimError(
+            f"{shorten(line)} is a number, not a claim: compare it, as in {shorten(line, '')} > 0"
+        )
     if len(value.items) > 1:
-        raise ClaimError(f"{line!r} speaks of several arms: say all(...) or any(...)")
+        raise ClaimError(f"{shorten(line)} speaks of several arms: say all(...) or any(...)")
     return value.items[0]
+
+
+def shorten(line: str, quote: str = "'") -> str:
+    """A line for a message: in quotes, without line breaks, and not too long."""
+    text = one_line(line.encode(errors="backslashreplace").decode()) if line.strip() else line.strip()
+    return f"{quote}{text if len(text) <= 100 else text[:100] + '...'}{quote}"
 
 
 class Parser:
@@ -129,15 +146,31 @@ class Parser:
 
     def __init__(self, arms: Mapping[str, Arm]) -> None:
         self.arms = arms
+        self.depth = 0
         self.families: dict[str, list[Arm]] = {}
         for arm in arms.values():
             if arm.family is not None:
                 self.families.setdefault(arm.family, []).append(arm)
 
     def visit(self, node: ast.expr) -> Value:
-        """The meaning of any node."""
+        """The meaning of any node; what is not measured is known, and must be finite."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise RecursionError
+        value = self.meaning(node)
+        self.depth -= 1
+        if not isinstance(value, Numbers):
+            return value
+        items = tuple(item if is_measured(item) else Constant(fold(item)) for item in value.items)
+        for item in items:
+            if isinstance(item, Constant) and not math.isfinite(item.value):
+                raise ClaimError(f"{quoted(node)} comes to {item.value:g}; a finite number was expected")
+        return Numbers(items, value.positions)
+
+    def meaning(self, node: ast.expr) -> Value:
+        """The meaning of any node as it stands."""
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            return Numbers((Constant(float(node.value)),), (0.0,))  # type: ignore[arg-type]
+            return Numbers((Constant(as_float(node.value, node)),), (0.0,))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
             sign = Constant(-1.0 if isinstance(node.op, ast.USub) else 1.0)
             return self.broadcast("*", Numbers((sign,), (0.0,)), self.numbers(node.operand), node)
@@ -152,7 +185,7 @@ class Parser:
             return self.call(node.func.id, node.args, node)
         if isinstance(node, ast.Name):
             raise ClaimError(f"{node.id!r} alone means nothing: a metric is written {node.id}[arm]")
-        raise ClaimError(f"{ast.unparse(node)!r} has no meaning in a claim")
+        raise ClaimError(f"{quoted(node)} has no meaning in a claim")
 
     # --------------------------------------------------------------- curves
 
@@ -163,17 +196,21 @@ class Parser:
         elif isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             metric = node.value.value
         else:
-            raise ClaimError(f"{ast.unparse(node)!r}: expected metric[arm]")
+            raise ClaimError(f"{quoted(node)}: expected metric[arm]")
         words = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         chosen = [arm for word in words for arm in self.chosen(word)]
         names = [arm.name for arm in chosen]
+        if not names:
+            raise ClaimError(f"{quoted(node)} names no arm: expected metric[arm]")
         if len(set(names)) < len(names):
-            raise ClaimError(f"{ast.unparse(node)!r} names an arm twice")
+            raise ClaimError(f"{quoted(node)} names an arm twice")
         values = [arm.value for arm in chosen]
         numeric = all(isinstance(value, int | float) for value in values)
         one_family = len({arm.family for arm in chosen}) == 1
         positions = values if one_family and numeric else range(len(chosen))
-        return Curves(tuple(Curve(metric, name) for name in names), tuple(map(float, positions)))  # type: ignore[arg-type]
+        return Curves(
+            tuple(Curve(metric, name) for name in names), tuple(as_float(p, node) for p in positions)
+        )
 
     def chosen(self, node: ast.expr) -> list[Arm]:
         """The arms a subscript names."""
@@ -183,17 +220,26 @@ class Parser:
             if node.id in self.families:
                 return self.families[node.id]
             raise ClaimError(f"unknown arm {node.id!r}{nearest(node.id, [*self.arms, *self.families])}")
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1:
-            family, value = node.func.id, ast.literal_eval(node.args[0])
+        one = isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords
+        if one and isinstance(node.func, ast.Name):
+            family = node.func.id
             members = self.families.get(family)
             if members is None:
                 raise ClaimError(f"unknown family of arms {family!r}{nearest(family, self.families)}")
+            known = ", ".join(str(arm.value) for arm in members)
+            try:
+                value = ast.literal_eval(node.args[0])
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+                raise ClaimError(
+                    f"{quoted(node)}: expected a value of the family (known: {known})"
+                ) from error
             for arm in members:
                 if arm.value == value:
                     return [arm]
-            known = ", ".join(str(arm.value) for arm in members)
-            raise ClaimError(f"the family {family!r} has no value {value!r} (known: {known})")
-        raise ClaimError(f"{ast.unparse(node)!r} is no arm: expected a name, or family(value)")
+            raise ClaimError(
+                f"the family {family!r} has no value {shorten(repr(value), '')} (known: {known})"
+            )
+        raise ClaimError(f"{quoted(node)} is no arm: expected a name, or family(value)")
 
     # -------------------------------------------------------------- numbers
 
@@ -203,24 +249,19 @@ class Parser:
         if isinstance(value, Curves):
             return Numbers(tuple(Reduction("last", curve) for curve in value.items), value.positions)
         if isinstance(value, Truths):
-            raise ClaimError(f"{ast.unparse(node)!r} is true or false; a number was expected")
+            raise ClaimError(f"{quoted(node)} is true or false; a number was expected")
         return value
 
     def constant(self, node: ast.expr) -> float:
         """A node that must be a number known in advance."""
         value = self.numbers(node)
-        if len(value.items) > 1 or any(True for _ in value.items[0].leaves()):
-            raise ClaimError(f"{ast.unparse(node)!r}: expected a plain number")
-        return fold(value.items[0])
+        if len(value.items) > 1 or not isinstance(value.items[0], Constant):
+            raise ClaimError(f"{quoted(node)}: expected a plain number")
+        return value.items[0].value
 
     def broadcast(self, sign: str, left: Numbers, right: Numbers, node: ast.expr) -> Numbers:
         """Arithmetic, arm by arm."""
-
-        def apply(a: Expression, b: Expression) -> Expression:
-            result = Operation(sign, a, b)
-            return result if any(True for _ in result.leaves()) else Constant(fold(result))
-
-        return Numbers(*self.pairwise(apply, left, right, node))
+        return Numbers(*self.pairwise(lambda a, b: Operation(sign, a, b), left, right, node))
 
     def pairwise(
         self, apply: Callable[[Expression, Expression], T], left: Numbers, right: Numbers, node: ast.expr
@@ -228,7 +269,7 @@ class Parser:
         """``apply`` to each pair, one against many where a side has only one."""
         n, m = len(left.items), len(right.items)
         if n != m and 1 not in (n, m):
-            raise ClaimError(f"{ast.unparse(node)!r} sets {n} arms against {m}")
+            raise ClaimError(f"{quoted(node)} sets {n} arms against {m}")
         width = max(n, m)
         a = left.items * width if n == 1 else left.items
         b = right.items * width if m == 1 else right.items
@@ -254,9 +295,9 @@ class Parser:
             items = tuple(item for node in nodes for item in self.numbers(node).items)
             return Numbers((Aggregate(name, self.several(items, name, whole)),), (0.0,))
         if name in REDUCTIONS:
-            raise ClaimError(f"{ast.unparse(whole)!r}: {name} is of a curve, metric[arm], not of a number")
+            raise ClaimError(f"{quoted(whole)}: {name} is of a curve, metric[arm], not of a number")
         if len(nodes) > 1:
-            raise ClaimError(f"{ast.unparse(whole)!r}: {name} takes one argument")
+            raise ClaimError(f"{quoted(whole)}: {name} takes one argument")
         value = self.numbers(nodes[0])
         if name in FUNCTIONS:
             return Numbers(tuple(Function(name, item) for item in value.items), value.positions)
@@ -270,17 +311,21 @@ class Parser:
     def several(self, items: tuple[Expression, ...], name: str, whole: ast.expr) -> tuple[Expression, ...]:
         """The items, if they are more than one."""
         if len(items) < 2:
-            raise ClaimError(f"{ast.unparse(whole)!r}: {name} needs several arms, this names one")
+            raise ClaimError(f"{quoted(whole)}: {name} needs several arms, this names one")
         return items
 
     def reduction(self, name: str, curves: Curves, nodes: list[ast.expr]) -> Numbers:
         """One number of each curve."""
         arguments = tuple(self.constant(node) for node in nodes)
         if len(arguments) not in REDUCTIONS[name]:
-            wanted = " or ".join(map(str, REDUCTIONS[name]))
-            raise ClaimError(f"{name} takes {wanted} numbers after the curve, not {len(arguments)}")
+            wanted = {(0,): "no numbers", (1,): "1 number", (0, 2): "0 or 2 numbers"}[REDUCTIONS[name]]
+            raise ClaimError(f"{name} takes {wanted} after the curve, not {len(arguments)}")
         if len(arguments) == 2 and not arguments[0] < arguments[1]:
             raise ClaimError(f"{name}: from must be before to, got {arguments[0]:g} and {arguments[1]:g}")
+        if (name == "at" or len(arguments) == 2) and arguments[0] < 0:
+            raise ClaimError(f"{name}: steps are counted from 0, got {arguments[0]:g}")
+        if name.startswith("steps_"):
+            check_level(name, curves, arguments[0])
         return Numbers(tuple(Reduction(name, curve, arguments) for curve in curves.items), curves.positions)
 
     # ----------------------------------------------------------- statements
@@ -289,7 +334,7 @@ class Parser:
         """A node that must be true or false."""
         value = self.visit(node)
         if not isinstance(value, Truths):
-            raise ClaimError(f"{ast.unparse(node)!r} is a number; a comparison was expected")
+            raise ClaimError(f"{quoted(node)} is a number; a comparison was expected")
         return value
 
     def quantified(self, kind: str, nodes: list[ast.expr]) -> Truth:
@@ -300,7 +345,7 @@ class Parser:
     def close(self, nodes: list[ast.expr], whole: ast.expr) -> Truths:
         """``close(a, b, tolerance)``: equal within a tolerance."""
         if len(nodes) != 3:
-            raise ClaimError(f"{ast.unparse(whole)!r}: expected close(number, number, tolerance)")
+            raise ClaimError(f"{quoted(whole)}: expected close(number, number, tolerance)")
         tolerance = self.constant(nodes[2])
         if not tolerance > 0:
             raise ClaimError(f"close: the tolerance must be positive, got {tolerance:g}")
@@ -316,12 +361,12 @@ class Parser:
         for operator in node.ops:
             if type(operator) not in COMPARISONS:
                 raise ClaimError(
-                    f"{ast.unparse(node)!r}: expected <, <=, > or >=; equality is close(a, b, tolerance)"
+                    f"{quoted(node)}: expected <, <=, > or >=; equality is close(a, b, tolerance)"
                 )
             signs.append(COMPARISONS[type(operator)])
         sides = [self.numbers(side) for side in (node.left, *node.comparators)]
         if len(sides) > 3:
-            raise ClaimError(f"{ast.unparse(node)!r} compares more than three numbers: use all(...)")
+            raise ClaimError(f"{quoted(node)} compares more than three numbers: use all(...)")
         if len(sides) == 3 and (between := self.between(sides, signs)) is not None:
             return between
         rows = []
@@ -341,6 +386,8 @@ class Parser:
             return None
         low, high = (fold(end) for end in (ends if signs[0][0] == "<" else reversed(ends)))
         low_sign, high_sign = signs if signs[0][0] == "<" else reversed(signs)
+        for item in sides[1].items:
+            check_measures(item, None)
         if not low < high:
             raise ClaimError(f"nothing lies between {low:g} and {high:g}")
         region = Region(low, high, "=" not in low_sign, "=" not in high_sign)
@@ -364,9 +411,36 @@ def compare(left: Expression, sign: str, right: Expression) -> Statement:
 
 def check_measures(quantity: Expression, node: ast.expr | None) -> None:
     """Raise ``ClaimError`` unless something has to be measured for it."""
-    if not any(True for _ in quantity.leaves()):
-        words = ast.unparse(node) if node is not None else str(quantity)
-        raise ClaimError(f"{words!r} compares two plain numbers")
+    if not is_measured(quantity):
+        what = quoted(node) if node is not None else repr(str(quantity))
+        raise ClaimError(f"{what} compares two plain numbers; one side must be measured, as metric[arm] is")
+
+
+def is_measured(expression: Expression) -> bool:
+    """Whether something has to be measured for it."""
+    return any(True for _ in expression.leaves())
+
+
+def check_level(name: str, curves: Curves, level: float) -> None:
+    """Raise ``ClaimError`` for a level that an accuracy cannot have: they are shares, not percentages."""
+    for curve in curves.items:
+        if curve.metric.partition("/")[0].endswith("accuracy") and not 0 <= level <= 1:
+            raise ClaimError(f"{name}: an accuracy lies in [0, 1], and never gets to {level:g}")
+
+
+def quoted(node: ast.expr) -> str:
+    """What a node says, in quotes."""
+    return shorten(ast.unparse(node))
+
+
+def as_float(value: object, node: ast.expr) -> float:
+    """A number of any size as one that can be computed with."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError as error:
+        raise ClaimError(
+            f"{quoted(node)} has a number that is too large; at most 1.8e308 was expected"
+        ) from error
 
 
 def fold(expression: Expression) -> float:

@@ -10,9 +10,12 @@ import numpy as np
 from scipy import stats
 from scipy.special import stdtrit  # Student's quantiles, without the overhead of scipy.stats
 
+from regrun.claims.scaling import scaled
+
 LEVEL = 0.95
 FEWEST_FOR_BOOTSTRAP = 10
 RESAMPLES = 9999
+ROUNDING = 1e-13  # relative: values that differ by less have no distribution to draw from
 POWER = 0.8
 MOST_SEEDS = 1000
 
@@ -29,22 +32,25 @@ def mean_interval(values: Sequence[float]) -> Interval:
     Args:
         values: finite, one per seed. A single one tells nothing of the spread; equal ones have none.
     """
-    x = np.asarray(values, dtype=float)
+    x, power = scaled(values)
+    if power != 1:
+        of_scaled = mean_interval(x.tolist())
+        return lambda level: tuple(power * end for end in of_scaled(level))  # type: ignore[return-value]
     n = len(x)
     mean = float(x.mean())
     if n < 2:
         return lambda level: (-math.inf, math.inf)
     if np.ptp(x) == 0:
         return lambda level: (float(x[0]), float(x[0]))
-    if n < FEWEST_FOR_BOOTSTRAP:
-        error = float(x.std(ddof=1) / math.sqrt(n))
+    if n >= FEWEST_FOR_BOOTSTRAP and np.ptp(x) > ROUNDING * np.abs(x).max():
+        return _bca_interval(x)
+    error = float(x.std(ddof=1) / math.sqrt(n))
 
-        def interval(level: float) -> tuple[float, float]:
-            reach = float(stdtrit(n - 1, (1 + level) / 2)) * error
-            return mean - reach, mean + reach
+    def interval(level: float) -> tuple[float, float]:
+        reach = float(stdtrit(n - 1, (1 + level) / 2)) * error
+        return mean - reach, mean + reach
 
-        return interval
-    return _bca_interval(x)
+    return interval
 
 
 def _bca_interval(x: np.ndarray) -> Interval:
@@ -58,14 +64,32 @@ def _bca_interval(x: np.ndarray) -> Interval:
             )
 
     drawn = bootstrap(LEVEL, n_resamples=RESAMPLES, rng=np.random.default_rng(0))
+    most = 2 * stats.norm.cdf(_farthest_quantile(x, drawn.bootstrap_distribution)) - 1  # type: ignore[attr-defined]
 
     def interval(level: float) -> tuple[float, float]:
         quantile = stdtrit(n - 1, (1 + level) / 2) * math.sqrt(n / (n - 1))
-        expanded = min(2 * stats.norm.cdf(quantile) - 1, 1 - 1e-12)
+        expanded = min(2 * stats.norm.cdf(quantile) - 1, most, 1 - 1e-12)
         ends = bootstrap(expanded, n_resamples=0, bootstrap_result=drawn).confidence_interval  # type: ignore[attr-defined]
         return float(ends.low), float(ends.high)
 
     return interval
+
+
+def _farthest_quantile(x: np.ndarray, drawn: np.ndarray) -> float:
+    """How far out BCa's acceleration leaves the order of quantiles as it is.
+
+    A normal quantile ``z`` becomes ``z0 + (z0 + z) / (1 - a (z0 + z))``, which turns round where the divisor
+    is 0.
+
+    Args:
+        x: the values.
+        drawn: the means of the resamples.
+    """
+    deviations = x - x.mean()
+    acceleration = float((deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5))  # of a mean
+    below = ((drawn < x.mean()).mean() + (drawn <= x.mean()).mean()) / 2
+    bias = abs(float(stats.norm.ppf(below)))
+    return max(0.0, 0.99 / max(abs(acceleration), 1e-9) - bias)
 
 
 def ratio_interval(values: Sequence[float]) -> Interval:
@@ -78,7 +102,8 @@ def ratio_interval(values: Sequence[float]) -> Interval:
 
     def interval(level: float) -> tuple[float, float]:
         low, high = on_log_scale(level)
-        return float(np.exp(low)), float(np.exp(min(high, 700.0))) if high < math.inf else math.inf
+        with np.errstate(over="ignore"):  # what is too large is infinite
+            return float(np.exp(low)), float(np.exp(high))
 
     return interval
 
@@ -133,11 +158,11 @@ def seeds_needed(values: Sequence[float], bound: float, alpha: float = 1 - LEVEL
         bound: the margin.
         alpha: two-sided.
     """
-    x = np.asarray(values, dtype=float)
+    x, power = scaled(values)
     if len(x) < 2:
         return None
     spread = float(x.std(ddof=1))
-    distance = abs(float(x.mean()) - bound)
+    distance = abs(float(x.mean()) - bound / power)
     if spread == 0:
         return 2 if distance else None
     n = np.arange(2, MOST_SEEDS + 1)

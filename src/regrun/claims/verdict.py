@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from regrun.claims.bounds import Bounds
 from regrun.claims.comparing import Part, Tests, Verdict
 from regrun.claims.config import Claim
 from regrun.claims.expressions import Reduction, Statement
 from regrun.claims.statistics import LEVEL, holm, smallest_alpha
-from regrun.claims.wording import explain
+from regrun.claims.wording import diverged_in_words, explain
+from regrun.plural import seeds as seeds_in_words
 
 FEWEST_SEEDS = 3
 
@@ -49,7 +51,11 @@ Results = Callable[[Reduction, int], Bounds]
 
 
 def judge(
-    claims: Sequence[Claim], results: Results, seeds: Callable[[Claim], int], looks: int = 1
+    claims: Sequence[Claim],
+    results: Results,
+    seeds: Callable[[Claim], int],
+    looks: int = 1,
+    diverged: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> list[Judgement]:
     """The verdict on every claim of an experiment, with Holm's correction over all that were tested.
 
@@ -59,8 +65,10 @@ def judge(
         seeds: how many seeds, from 0, a claim is judged on.
         looks: how many times, at most, the figures are looked at while seeds are added: each look is
             allowed its share of the 5 % (Bonferroni), which keeps the whole valid.
+        diverged: the seeds whose runs have diverged, by arm. ``results`` gives nan for what such a run does
+            not end with, and the reasons name them.
     """
-    judgements = [judge_one(claim, results, seeds(claim), looks) for claim in claims]
+    judgements = [judge_one(claim, results, seeds(claim), looks, diverged) for claim in claims]
     tested = [k for k, judgement in enumerate(judgements) if judgement.p is not None]
     adjusted = holm([judgements[k].p or 0.0 for k in tested])
     for k, p in zip(tested, adjusted, strict=True):
@@ -68,17 +76,23 @@ def judge(
     return judgements
 
 
-def judge_one(claim: Claim, results: Results, seeds: int, looks: int) -> Judgement:
+def judge_one(
+    claim: Claim, results: Results, seeds: int, looks: int, diverged: Mapping[str, Collection[int]]
+) -> Judgement:
     """The verdict on one claim, without a correction for the others."""
     if seeds < FEWEST_SEEDS:
         return Judgement(claim, Verdict.NOT_RUN, f"a verdict needs at least {FEWEST_SEEDS} seeds", seeds)
+    lost = {arm: [k for k in range(seeds) if k in diverged.get(arm, ())] for arm in claim.arms_by_value}
+    lost = {arm: numbers for arm, numbers in lost.items() if numbers}
     try:
         table = {leaf: [results(leaf, seed) for seed in range(seeds)] for leaf in claim.measured}
     except NotRunError as error:
         return Judgement(claim, Verdict.NOT_RUN, str(error), seeds)
     for leaf, values in table.items():
         if unknown := [seed for seed, value in enumerate(values) if value.is_unknown]:
-            why = f"{leaf} has no value for seed {unknown[0]}"
+            why = f"{leaf} has no value for {seeds_in_words(unknown)}"
+            if set(unknown) & set(lost.get(leaf.curve.arm, ())):
+                why = f"{diverged_in_words(lost)}: {why}"
             return Judgement(claim, Verdict.INCONCLUSIVE, why, seeds)
 
     def values_of(statement: Statement) -> tuple[Bounds, ...]:
@@ -103,4 +117,5 @@ def judge_one(claim: Claim, results: Results, seeds: int, looks: int) -> Judgeme
                 # A few more than there are, at the least: the power is a forecast, and this time it failed.
                 needed = max([seeds + 1, *(count for count in counts if count is not None)])
     judgement = Judgement(claim, verdict, "", seeds, parts, p, None, needed)
-    return replace(judgement, why=explain(judgement))
+    why = explain(judgement) + (f"; {diverged_in_words(lost)}" if lost else "")
+    return replace(judgement, why=why)

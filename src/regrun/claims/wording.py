@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from regrun.claims.bounds import Bounds
 from regrun.claims.comparing import Verdict
 from regrun.claims.expressions import number
+from regrun.plural import count, seeds
 
 if TYPE_CHECKING:
     from regrun.claims.verdict import Judgement
@@ -37,8 +39,18 @@ def explain(judgement: Judgement) -> str:
     if judgement.verdict is not Verdict.INCONCLUSIVE:
         return where + several
     if judgement.seeds_needed is not None:
-        return f"{where}{several}; about {judgement.seeds_needed} seeds would decide it"
+        return f"{where}{several}; about {count(judgement.seeds_needed, 'seed')} would decide it"
     return where + several
+
+
+def diverged_in_words(diverged: Mapping[str, Sequence[int]]) -> str:
+    """Which runs have diverged: ``a diverged in seed 1, b in seeds 0 and 2``.
+
+    Args:
+        diverged: the seeds of each arm; not empty.
+    """
+    first, *rest = [(arm, seeds(numbers)) for arm, numbers in diverged.items()]
+    return ", ".join([f"{first[0]} diverged in {first[1]}", *(f"{arm} in {which}" for arm, which in rest)])
 
 
 def figure(value: float) -> str:

@@ -60,7 +60,9 @@ class MovieLens100k(FeedbackData):
         file = data_dir / "ml-100k" / "u.data"
         if not file.is_file():
             raise ValueError(f"there is no {file}; unpack ml-100k.zip of GroupLens there, or set data_dir")
-        rows = torch.tensor([[int(word) for word in line.split()[:3]] for line in file.open()])
+        rows = torch.tensor(
+            [[int(word) for word in line.split()[:3]] for line in file.open(encoding="utf-8")]
+        )
         found = torch.zeros(943, 1682, dtype=torch.bool)
         high = rows[rows[:, 2] >= 4]
         found[high[:, 0] - 1, high[:, 1] - 1] = True

@@ -90,7 +90,7 @@ def fingerprint_files(sources: Sequence[Path]) -> str:
 def read(folder: Path, meta: dict[str, object]) -> Decoded | None:
     """What a cache holds; ``None`` if it is absent, damaged, or of other files."""
     try:
-        kept = json.loads((folder / "meta.json").read_text())
+        kept = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         names = kept.pop("names")
         if kept != meta:
             return None
@@ -110,7 +110,7 @@ def write(folder: Path, meta: dict[str, object], arrays: Arrays) -> None:
     try:
         np.save(partial / "x.npy", np.ascontiguousarray(x))
         np.save(partial / "y.npy", np.asarray(y, dtype=np.int64))
-        (partial / "meta.json").write_text(json.dumps({**meta, "names": list(names)}))
+        (partial / "meta.json").write_text(json.dumps({**meta, "names": list(names)}), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     finally:

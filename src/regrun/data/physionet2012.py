@@ -102,7 +102,7 @@ def read_patient(file: Path) -> Iterator[tuple[int, int, float]]:
         ValueError: if a line is not of that form.
     """
     places = {name: k for k, name in enumerate(VARIABLES)}
-    with file.open(newline="") as lines:
+    with file.open(newline="", encoding="utf-8") as lines:
         for number, row in enumerate(csv.reader(lines), start=1):
             if row[:1] == ["Time"] or not row:
                 continue

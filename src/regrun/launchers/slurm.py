@@ -183,7 +183,7 @@ def executor_for(folder: str, needs: Resources, requeues: int, settings: Mapping
 def queued_jobs() -> dict[str, str] | None:
     """Ids of the user's jobs that wait or run, with what they wait for; ``None`` without an answer."""
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i %r"]
-    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    answer = subprocess.run(command, check=False, capture_output=True, encoding="utf-8", errors="replace")
     if answer.returncode != 0:
         return None
     lines = (line.partition(" ") for line in answer.stdout.splitlines())

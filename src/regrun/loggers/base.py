@@ -68,8 +68,8 @@ class Logger(Protocol):
     def finish(self, status: str, summary: Mapping[str, float]) -> None:
         """Close: ``status`` is the record's, ``summary`` the final metrics, empty if there are none."""
 
-    def publish(self, publication: Publication) -> None:
-        """Keep the verdicts on an experiment.
+    def publish(self, publication: Publication) -> str | None:
+        """Keep the verdicts on an experiment; returns a line for the user, if there is one.
 
         Raises:
             UserError: if they cannot be sent.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import netrc
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,23 @@ from urllib.parse import urlparse
 
 from regrun.errors import UserError, one_line
 from regrun.loggers.base import Publication, RunInfo
+from regrun.loggers.reaching import why_silent
 
 MODES = ("auto", "online", "offline")
+WHOLE_PATIENCE = 9.0  # seconds until a run is under way, unless WANDB_INIT_TIMEOUT says how many
+WITHOUT_NETWORK = "logger.wandb.mode=offline and logger=csv need no network"
 
 
 class WandbLogger:
-    """Logs to W&B: online when a key is present, else to offline files inside the record.
+    """Logs to W&B: online when a key is present and the server answers, else to files inside the record.
 
     Run name, group (the experiment), tags (arm, scale), the full config, metrics and summary are logged. The
     offline files are sent later with ``regrun sync``. W&B's own look at the git remote, which may hold
     credentials, is switched off; the record has the commit.
 
     Args:
-        mode: ``auto``, ``online`` or ``offline``.
+        mode: ``auto``, ``online``, where a server that does not answer within ten seconds is an error, or
+            ``offline``.
         project: W&B's project.
         entity: user or team; ``None`` for the account's default.
     """
@@ -39,12 +44,7 @@ class WandbLogger:
 
     def start(self, run: RunInfo) -> str | None:
         """Open the W&B run; see the class."""
-        mode = choose_mode() if self.mode == "auto" else self.mode
-        if mode == "offline":
-            # A resumed run's history is logged anew, so that one offline file holds all of it.
-            shutil.rmtree(run.directory / "wandb", ignore_errors=True)
-        self.run = self._open(
-            mode,
+        self.run, why_offline = self._open(
             run.directory,
             id=run.identity,
             name=f"{run.experiment}/{run.arm}/seed{run.seed}",
@@ -52,32 +52,51 @@ class WandbLogger:
             tags=[run.arm[:64], run.scale],
             config=dict(run.config),
         )
-        if mode == "offline":
-            for step, metrics in run.history:
-                self.run.log(dict(metrics), step=step)
-            return None
-        return str(self.run.url)
+        if not self.run.offline:
+            return str(self.run.url)
+        # A resumed run's history is logged anew, so that one offline file holds all of it.
+        for step, metrics in run.history:
+            self.run.log(dict(metrics), step=step)
+        return offline_words(why_offline)
 
-    def _open(self, mode: str, directory: Path, **identity: Any) -> Any:
-        import wandb
+    def _open(self, directory: Path, **identity: Any) -> tuple[Any, str]:
+        """Start a run; returns it, and why it is offline where it was to be online.
 
+        Raises:
+            UserError: if it is to be online and cannot, within ten seconds.
+        """
+        began = time.monotonic()
+        wandb = import_wandb()
+        mode, why = choose_mode() if self.mode == "auto" else self.mode, ""
+        if mode == "online" and (silence := why_silent(server())):
+            mode, why = "offline", f"W&B's server {server()} does not answer ({silence})"
+            if self.mode == "online":
+                raise UserError(f"{why}; {WITHOUT_NETWORK}")
+        if mode == "offline":  # what an earlier attempt has left there is in the way
+            shutil.rmtree(directory / "wandb", ignore_errors=True)
+        left = WHOLE_PATIENCE - (time.monotonic() - began)
         try:
-            wandb.setup(wandb.Settings(silent=True))  # or it announces where it found the key
-            return wandb.init(
+            # Or it announces where it found the key; and unless it is offline, asks the server who that is.
+            wandb.setup(wandb.Settings(silent=True, mode=mode))
+            run = wandb.init(
                 dir=directory,
-                mode="online" if mode == "online" else "offline",
+                mode=mode,
                 project=self.project,
                 entity=self.entity,
                 resume="allow" if mode == "online" else None,
                 reinit="create_new",  # beside those of other runs that are trained at the same time
-                settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
+                settings=wandb.Settings(
+                    silent=True,
+                    console="off",
+                    disable_git=True,
+                    disable_code=True,
+                    init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT") or left),
+                ),
                 **identity,
             )
-        except wandb.Error as error:
-            raise UserError(
-                f"W&B did not start ({one_line(error)}); logger.wandb.mode=offline and logger=csv need no "
-                "network"
-            ) from error
+        except (wandb.Error, ValueError) as error:  # the second of settings, such as an address that is none
+            raise UserError(f"W&B did not start ({one_line(error)}); {WITHOUT_NETWORK}") from error
+        return run, why
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Metrics at a step."""
@@ -91,20 +110,15 @@ class WandbLogger:
         self.run.finish(exit_code=0 if status == "complete" else 1)
         self.run = None
 
-    def publish(self, publication: Publication) -> None:
+    def publish(self, publication: Publication) -> str | None:
         """Log the verdict table, the figures, and the report and its entry as an artifact.
 
         They form one run in the experiment's group, beside its arms. The artifact is
         ``<experiment>-verdicts``, its newest version at a scale is ``<experiment>-verdicts:<scale>``.
         """
-        import wandb
-
-        mode = choose_mode() if self.mode == "auto" else self.mode
-        if mode == "offline":
-            shutil.rmtree(publication.directory / "wandb", ignore_errors=True)
+        wandb = import_wandb()
         name = f"{publication.experiment}-verdicts"
-        run = self._open(
-            mode,
+        run, why_offline = self._open(
             publication.directory,
             id=f"{name}-{publication.scale}",
             name=f"{publication.experiment}/verdicts",
@@ -124,6 +138,25 @@ class WandbLogger:
             artifact.add_file(str(file))
         run.log_artifact(artifact, aliases=["latest", publication.scale])
         run.finish()
+        return offline_words(why_offline)
+
+
+def offline_words(why: str) -> str | None:
+    """A line on a run that is offline and was to be online; ``None`` of any other."""
+    return f"offline files, for regrun sync to send: {why}" if why else None
+
+
+def import_wandb() -> Any:
+    """The package.
+
+    Raises:
+        UserError: if it is not there, or broken.
+    """
+    try:
+        import wandb
+    except Exception as error:  # of a broken one, anything
+        raise UserError(f"W&B cannot be imported ({one_line(error)}): logger=csv does without") from error
+    return wandb
 
 
 def choose_mode() -> str:
@@ -146,6 +179,4 @@ def has_key() -> bool:
 
 def server() -> str:
     """The address of W&B's server."""
-    import wandb
-
-    return str(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url)
+    return str(os.environ.get("WANDB_BASE_URL") or import_wandb().Settings().base_url)

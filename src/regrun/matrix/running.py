@@ -17,6 +17,7 @@ from regrun.launchers.task import packs
 from regrun.matrix.cells import Cell, Result, compared
 from regrun.matrix.config import Problem, Table
 from regrun.matrix.trials import Setting, settings, words
+from regrun.plural import count
 from regrun.record import Record, Status
 from regrun.reproduction.entry import Cost
 from regrun.reproduction.experiment import changes
@@ -219,9 +220,11 @@ class Runner:
         trials = [run for runs in self.trials.values() for _, run in runs]
         missing = len(self.missing(trials))
         cells = len(self.table.components) * len(self.table.problems)
+        different = len({run.directory for run in trials})
         OUT.print(
-            f"{self.name}: {cells} cells, {len({run.directory for run in trials})} different trials, "
-            f"{missing} of them to do, then at most {cells * self.table.seeds} runs of what is chosen",
+            f"{self.name}: {count(cells, 'cell')}, {count(different, 'different trial')}, "
+            f"{missing} of them to do, then at most {count(cells * self.table.seeds, 'run')} of what is "
+            "chosen",
             soft_wrap=True,
         )
         return missing

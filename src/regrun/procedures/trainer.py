@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 
 from regrun.errors import UserError, one_line
+from regrun.plural import count
 from regrun.procedures.base import StoppedError, StopRequest
 from regrun.procedures.lost_processes import be_patient
 from regrun.procedures.sharding import FullySharded
@@ -182,7 +183,7 @@ def describe_device(trainer: pl.Trainer) -> str:
     if device.type == "cuda":
         words = torch.cuda.get_device_name(device)
     else:
-        words = f"{device.type}, {torch.get_num_threads()} threads"
+        words = f"{device.type}, {count(torch.get_num_threads(), 'thread')}"
     return words if trainer.world_size == 1 else f"{trainer.world_size} × {words}"
 
 

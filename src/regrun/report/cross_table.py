@@ -14,6 +14,7 @@ from rich.text import Text
 from regrun.claims.wording import figure
 from regrun.errors import UserError
 from regrun.matrix.cells import Cell, Result
+from regrun.plural import count
 from regrun.record import write_atomically
 from regrun.report.figures import save
 from regrun.report.page import on_white
@@ -25,7 +26,7 @@ WORSE = "#d64545"
 
 def terminal_table(result: Result) -> RichTable:
     """Means over seeds; marked where Holm's correction leaves a difference from the baseline."""
-    table = RichTable(title=f"{result.title}: means over {result.seeds} seeds", box=None)
+    table = RichTable(title=f"{result.title}: means over {count(result.seeds, 'seed')}", box=None)
     table.add_column("")
     for name, problem in result.problems.items():
         table.add_column(f"{name}\n{problem.measure} ({problem.better} is better)", justify="right")
@@ -91,7 +92,8 @@ def heat_map(result: Result) -> Canvas:
 
 def save_result(result: Result, outputs: Path, record: bool) -> list[Path]:
     """Write the table and its heat map below ``outputs/matrix``, and to the ledger where it is recorded."""
-    title = f"{result.title}: means over {result.seeds} seeds, * where they differ from {result.baseline}"
+    over = count(result.seeds, "seed")
+    title = f"{result.title}: means over {over}, * where they differ from {result.baseline}"
     drawn = save(result.name, title, result.says, heat_map(result))
     written = []
     for folder in [outputs / "matrix" / result.name, *([outputs / "ledger" / "matrix"] if record else [])]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from regrun.claims import Bounds, Verdict
 from regrun.claims.wording import estimate_text, figure
 from regrun.matrix.cells import Result
+from regrun.plural import count, listed, seeds
 from regrun.report.page import paper_figures
 from regrun.report.terminal import MARKS
 from regrun.reproduction.entry import ClaimEntry, Entry
@@ -74,12 +75,13 @@ def matrix_chapter(result: Result) -> str:
     empty = [f"{cell.component} on {cell.problem} ({cell.why})" for cell in result.cells if cell.why]
     return "\n".join(
         [
-            f"![{result.title}: means over {result.seeds} seeds, by component and problem]"
+            f"![{result.title}: means over {count(result.seeds, 'seed')}, by component and problem]"
             f"(outputs/ledger/matrix/{result.name}.svg)\n",
-            f"*{result.title}*, means over {result.seeds} seeds; {result.trials} trials for each cell "
+            f"*{result.title}*, means over {count(result.seeds, 'seed')}; "
+            f"{count(result.trials, 'trial')} for each cell "
             f"with seed {result.tuning_seed}. Colours are differences from {result.baseline}, by column. "
-            f"{columns}. {result.cost.runs} runs, {duration(result.cost.wall_seconds)} of run time on "
-            f"{result.environment['cpu']}.\n",
+            f"{columns}. {count(result.cost.runs, 'run')}, {duration(result.cost.wall_seconds)} of run time "
+            f"on {result.environment['cpu']}.\n",
             "After Holm's correction over the table, these differ at 5 %: "
             + ("; ".join(different) if different else "none")
             + "."
@@ -109,9 +111,9 @@ def _chapter(entry: Entry) -> str:
         "|---|---|---|---|---|---|",
         *(_row(claim) for claim in entry.claims),
         "",
-        f"{entry.cost.runs} runs, {duration(entry.cost.wall_seconds)} of run time on {env['cpu']}, "
-        f"{env['device']}; Python {env['python']}, torch {versions.get('torch')}; judged {entry.judged}; "
-        f"commit {', '.join(map(short, entry.commits))}.{data_of(entry)}\n",
+        f"{count(entry.cost.runs, 'run')}, {duration(entry.cost.wall_seconds)} of run time on {env['cpu']}, "
+        f"{entry.device}; Python {env['python']}, torch {versions.get('torch')}; judged {entry.judged}; "
+        f"commit {', '.join(map(short, entry.commits))}.{data_of(entry)}{diverged_of(entry)}\n",
     ]
     return "\n".join(lines)
 
@@ -119,6 +121,15 @@ def _chapter(entry: Entry) -> str:
 def data_of(entry: Entry) -> str:
     """A sentence on the data, if there is something to say."""
     return f" Data: {'; '.join(entry.data)}." if entry.data else ""
+
+
+def diverged_of(entry: Entry) -> str:
+    """A sentence on the runs that have diverged, if any has."""
+    if not entry.diverged:
+        return ""
+    return (
+        f" Diverged: {listed([f'`{arm}` in {seeds(numbers)}' for arm, numbers in entry.diverged.items()])}."
+    )
 
 
 def short(commit: str) -> str:

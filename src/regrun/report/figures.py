@@ -16,9 +16,10 @@ from matplotlib.figure import Figure as Canvas
 from regrun.arms import Arm
 from regrun.claims import Bounds, Verdict
 from regrun.claims.curves import Array
+from regrun.claims.scaling import middle
 from regrun.claims.wording import estimate_text, figure
 from regrun.report.profiles import collect_profiles, evolution_figure, profiles_figure
-from regrun.report.style import INK, PALETTE, STYLE, VERDICT_COLORS, WIDTH
+from regrun.report.style import INK, PALETTE, STYLE, VERDICT_COLORS, WIDTH, drawable
 from regrun.reproduction.entry import Comparison, Entry
 from regrun.reproduction.reading import Reading
 
@@ -105,8 +106,11 @@ def make_figures(
             figures.append(save("claims", "Claims", caption, forest_figure(entry)))
         finals = [name for name in dict.fromkeys([*metrics, *first]) if name in bands][:4]
         if finals:
-            caption = "The last value of each run: a dot for each seed, a bar at the mean."
-            figures.append(save("arms", "Arms compared", caption, arms_figure(finals, bands, colors)))
+            caption = (
+                "The last value of each run: a dot for each seed, a bar at the mean where all are finite."
+            )
+            draw = arms_figure(finals, bands, colors, entry.diverged)
+            figures.append(save("arms", "Arms compared", caption, draw))
         if probes:
             draw = curves_figure(probes, bands, colors, headline, columns=3, height=1.75)
             figures.append(save("probes", "What the probes saw", band, draw))
@@ -138,7 +142,7 @@ def collect(reading: Reading) -> Bands:
             if not len(steps):  # each seed has ended at a step of its own
                 steps = np.array([max(int(other[-1]) for other, _ in ends)])
                 curves = [(steps, values[-1:]) for _, values in ends]
-            bands.setdefault(metric, {})[arm] = (steps, np.stack([values for _, values in curves]))
+            bands.setdefault(metric, {})[arm] = (steps, drawable(np.stack([v for _, v in curves])))
     return bands
 
 
@@ -204,12 +208,11 @@ def draw_curves(
         if arm not in arms:
             continue
         steps, values = arms[arm]
-        finite = np.where(np.isfinite(values), values, np.nan)
         if len(steps) == 1:
-            ax.plot(np.repeat(steps, len(finite)), finite[:, 0], ".", color=color)
+            ax.plot(np.repeat(steps, len(values)), values[:, 0], ".", color=color)
             continue
-        ax.fill_between(steps, finite.min(0), finite.max(0), color=color, alpha=0.18, linewidth=0)
-        ax.plot(steps, finite.mean(0), color=color)
+        ax.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.18, linewidth=0)
+        ax.plot(steps, values.mean(0), color=color)
     ax.set_title(metric, loc="left")
     if log_x and positive:
         ax.set_xscale("symlog", linthresh=min(positive), linscale=0.4)
@@ -228,7 +231,8 @@ def forest_figure(entry: Entry) -> Canvas:
     rows = [(claim, c) for claim in entry.claims for c in claim.comparisons][:40]
     canvas = Canvas(figsize=(WIDTH, 0.42 * len(rows) + 0.3), layout="constrained")
     grid = canvas.subplots(len(rows), 1, squeeze=False)
-    for (claim, comparison), ax in zip(rows, grid.flat, strict=True):
+    for (claim, measured), ax in zip(rows, grid.flat, strict=True):
+        comparison = measured.to_scale()
         low, high = axis_range(comparison)
         color = VERDICT_COLORS[comparison.verdict]
         wanted = [max(comparison.ends[0], low), min(comparison.ends[1], high)]
@@ -238,20 +242,19 @@ def forest_figure(entry: Entry) -> Canvas:
             ax.axvline(end, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
         left, right = (min(max(end, low), high) for end in comparison.interval)
         ax.plot([left, right], [0, 0], color=color, linewidth=2.4, solid_capstyle="butt")
-        middle = sum(comparison.estimate) / 2
-        if math.isfinite(middle):
-            ax.plot([middle], [0], "o", color=color, markersize=4)
-        seeds = [sum(pair) / 2 for pair in comparison.values]
+        if math.isfinite(comparison.middle):
+            ax.plot([comparison.middle], [0], "o", color=color, markersize=4)
+        seeds = [middle(*pair) for pair in comparison.values]
         ax.plot(seeds, [-0.55] * len(seeds), "|", color=INK, markersize=3.5, markeredgewidth=0.5)
         ax.set(xlim=(low, high), ylim=(-1, 1), yticks=[0])
         ax.set_yticklabels([claim.name])
-        ax.set_xticks(ends, [figure(end) for end in ends])
+        ax.set_xticks(ends, [figure(end) for end in measured.ends if math.isfinite(end)])
         ax.tick_params(axis="both", length=0, pad=1)
         ax.grid(visible=False)
         for side in ax.spines.values():
             side.set_visible(False)
-        estimate = estimate_text(Bounds(*comparison.estimate))
-        a, b = comparison.interval
+        estimate = estimate_text(Bounds(*measured.estimate))
+        a, b = measured.interval
         words = f"{estimate} [{figure(a)}, {figure(b)}]"
         ax.text(1.01, 0.5, words, transform=ax.transAxes, va="center", ha="left", fontsize=7.5)
     return canvas
@@ -267,8 +270,13 @@ def axis_range(comparison: Comparison) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def arms_figure(metrics: Sequence[str], bands: Bands, colors: Mapping[str, str]) -> Canvas:
-    """The last value of every run, by arm."""
+def arms_figure(
+    metrics: Sequence[str],
+    bands: Bands,
+    colors: Mapping[str, str],
+    diverged: Mapping[str, Sequence[int]],
+) -> Canvas:
+    """The last value of every run, by arm; of an arm of which runs have diverged its name says how many."""
     shown = [arm for arm in colors if any(arm in bands[metric] for metric in metrics)]
     columns = min(2, len(metrics))
     rows = math.ceil(len(metrics) / columns)
@@ -283,7 +291,10 @@ def arms_figure(metrics: Sequence[str], bands: Bands, colors: Mapping[str, str])
             mean = float(last.mean())
             ax.plot([mean, mean], [place - 0.3, place + 0.3], color=colors[arm], linewidth=1.6)
         ax.set_title(f"last {metric}", loc="left")
-        ax.set_yticks(range(len(shown)), shown)
+        ax.set_yticks(
+            range(len(shown)),
+            [f"{arm} ({len(diverged[arm])} diverged)" if arm in diverged else arm for arm in shown],
+        )
         ax.set_ylim(len(shown) - 0.5, -0.5)
     for ax in grid.flat[len(metrics) :]:
         ax.set_visible(False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,9 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from regrun.claims import Bounds, Verdict
+from regrun.claims.scaling import arithmetic_mean, middle
 from regrun.claims.wording import estimate_text, figure
 from regrun.errors import UserError
 from regrun.ledger import entry_name
+from regrun.plural import count, seeds
 from regrun.record import write_atomically
 from regrun.report.figures import Figure, Headline, axis_range, make_figures
 from regrun.report.style import INK, VERDICT_COLORS
@@ -72,11 +76,7 @@ def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Repo
 
 def command_of(experiment: Experiment) -> str:
     """What one types to have it all again."""
-    import shlex
-
-    scale = [] if experiment.scale == "small" else ["--scale", experiment.scale]
-    folder = ["--config-dir", experiment.config_dir] if experiment.config_dir else []
-    return shlex.join(["regrun", "reproduce", experiment.name, *scale, *folder, *experiment.changes])
+    return shlex.join(["regrun", "reproduce", *experiment.words])
 
 
 def render_page(entry: Entry, figures: list[Figure], metrics: list[str], command: str) -> str:
@@ -118,9 +118,30 @@ def environment() -> Environment:
         "duration": duration,
         "p_text": p_text,
         "estimate": lambda pair: estimate_text(Bounds(*pair)),
-        "mean": lambda values: sum(values) / len(values),
+        "summary": summary,
+        "seeds": seeds,
+        "count": count,
     }
     return result
+
+
+def summary(values: Sequence[float]) -> tuple[str, str]:
+    """The last values of an arm in two lines: the mean, and the range over seeds.
+
+    Where some are not finite, there is no mean: how many are not, and the range of the others. Where all are
+    nan, the metric does not apply to the arm.
+
+    Args:
+        values: of each seed.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if all(map(math.isnan, values)):
+        return "–", ""
+    span = f"{figure(min(finite))} to {figure(max(finite))}" if len(finite) > 1 else ""
+    if len(finite) == len(values):
+        return figure(arithmetic_mean(values)), span
+    rest = f"the others {span}" if span else f"the other {figure(finite[0])}" if finite else ""
+    return f"not finite in {len(values) - len(finite)} of {len(values)}", rest
 
 
 def paper_figures(paper: Mapping[str, Any]) -> str:
@@ -132,6 +153,8 @@ def paper_figures(paper: Mapping[str, Any]) -> str:
 
 def interval_svg(comparison: Comparison) -> Markup:
     """A comparison as a small drawing: the wanted region, the margin, the interval and each seed."""
+    label = f"{estimate_text(Bounds(*comparison.estimate))}, wanted {comparison.wanted}"
+    comparison = comparison.to_scale()
     low, high = axis_range(comparison)
 
     def x(value: float) -> str:
@@ -140,7 +163,7 @@ def interval_svg(comparison: Comparison) -> Markup:
     color = VERDICT_COLORS[comparison.verdict]
     left, right = (x(end) for end in comparison.ends)
     a, b = (x(end) for end in comparison.interval)
-    middle = sum(comparison.estimate) / 2
+    centre = comparison.middle
     marks = [
         f'<rect x="{left}" y="2" width="{float(right) - float(left):.1f}" height="22" class="wanted"/>',
         *(
@@ -149,14 +172,13 @@ def interval_svg(comparison: Comparison) -> Markup:
             if low < end < high
         ),
         *(
-            f'<line x1="{x(sum(pair) / 2)}" x2="{x(sum(pair) / 2)}" y1="18" y2="23" class="seed"/>'
-            for pair in comparison.values
-            if low <= sum(pair) / 2 <= high
+            f'<line x1="{x(seed)}" x2="{x(seed)}" y1="18" y2="23" class="seed"/>'
+            for seed in (middle(*pair) for pair in comparison.values)
+            if low <= seed <= high
         ),
         f'<line x1="{a}" x2="{b}" y1="12" y2="12" stroke="{color}" stroke-width="4"/>',
-        f'<circle cx="{x(middle)}" cy="12" r="4.5" fill="{color}"/>' if low <= middle <= high else "",
+        f'<circle cx="{x(centre)}" cy="12" r="4.5" fill="{color}"/>' if low <= centre <= high else "",
     ]
-    label = f"{estimate_text(Bounds(*comparison.estimate))}, wanted {comparison.wanted}"
     head = f'<svg class="interval" viewBox="0 0 200 26" role="img" aria-label="{Markup.escape(label)}">'
     return Markup(head + "".join(marks) + "</svg>")
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from regrun.claims.curves import Array
-from regrun.report.style import WIDTH
+from regrun.report.style import WIDTH, drawable
 from regrun.reproduction.reading import Reading
 
 FEWEST_PLACES = 3  # of a line
@@ -96,7 +96,7 @@ def stack(seeds: Sequence[Mapping[float, Mapping[float, float]]]) -> Profile | N
     if not steps:
         return None
     values = [[[seed[place][step] for place in places] for step in steps] for seed in seeds]
-    return Profile(np.array(places), np.array(steps), np.array(values))
+    return Profile(np.array(places), np.array(steps), drawable(np.array(values)))
 
 
 def profiles_figure(metrics: Mapping[str, Profiles], colors: Mapping[str, str]) -> Canvas:
@@ -112,7 +112,7 @@ def profiles_figure(metrics: Mapping[str, Profiles], colors: Mapping[str, str]) 
             if arm not in found.arms:
                 continue
             profile = found.arms[arm]
-            last = np.where(np.isfinite(profile.values[:, -1]), profile.values[:, -1], np.nan)
+            last = profile.values[:, -1]
             ax.fill_between(
                 profile.places, last.min(0), last.max(0), color=colors[arm], alpha=0.18, linewidth=0
             )

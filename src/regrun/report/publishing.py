@@ -12,7 +12,7 @@ from regrun.console import OUT, complain
 from regrun.errors import UserError
 from regrun.ledger import last_file, ledger_file, write_entry
 from regrun.report.page import Report, write_report
-from regrun.report.terminal import summary_line, verdict_table
+from regrun.report.terminal import diverged_lines, summary_line, verdict_table
 from regrun.reproduction.entry import Entry
 from regrun.reproduction.experiment import Experiment
 from regrun.reproduction.habits import habits_of
@@ -24,6 +24,8 @@ COLUMNS = ("claim", "says", "expect", "verdict", "estimate", "low", "high", "p",
 def publish(experiment: Experiment, reading: Reading, entry: Entry) -> Report:
     """Print the verdicts; write the report, its figures and the entry."""
     OUT.print(verdict_table(entry))
+    for line in diverged_lines(entry):
+        OUT.print(line, soft_wrap=True)
     report = write_report(experiment, reading, entry)
     write_entry(entry, entry_file(experiment))
     OUT.print(summary_line(entry))
@@ -63,7 +65,8 @@ def tell_loggers(experiment: Experiment, entry: Entry, report: Report) -> None:
     )
     for logger in build_loggers(experiment.config):
         try:
-            logger.publish(publication)
+            if line := logger.publish(publication):
+                OUT.print(Text(f"logging to {line}"), soft_wrap=True)
         except UserError as error:  # the verdicts stand, sent or not
             complain(str(error))
 

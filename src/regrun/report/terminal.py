@@ -11,6 +11,8 @@ from rich.text import Text
 
 from regrun.claims import Bounds, Verdict
 from regrun.claims.wording import estimate_text, figure
+from regrun.divergence import MARK as DIVERGED
+from regrun.plural import count, seeds
 from regrun.reproduction.entry import ClaimEntry, Comparison, Entry
 
 MARKS = {
@@ -33,10 +35,20 @@ def verdict_table(entry: Entry) -> RenderableType:
         lines: list[RenderableType] = [head, Text(claim.says), Text(f"expected  {claim.expect}", style="dim")]
         lines += [comparison_line(comparison, claim) for comparison in claim.comparisons[:8]]
         if len(claim.comparisons) > 8:
-            lines.append(Text(f"and {len(claim.comparisons) - 8} more comparisons", style="dim"))
+            more = count(len(claim.comparisons) - 8, "more comparison")
+            lines.append(Text(f"and {more}", style="dim"))
         lines.append(Text(claim.why + p_words(claim), style="dim"))
         table.add_row(Text(mark, style=style), Group(*lines, Text()))
     return table
+
+
+def diverged_lines(entry: Entry) -> list[Text]:
+    """A line for each arm of which runs have diverged."""
+    mark, style = DIVERGED
+    return [
+        Text.assemble((mark, style), f" {arm}  diverged in {seeds(numbers)}")
+        for arm, numbers in entry.diverged.items()
+    ]
 
 
 def comparison_line(comparison: Comparison, claim: ClaimEntry) -> Text:
@@ -46,7 +58,7 @@ def comparison_line(comparison: Comparison, claim: ClaimEntry) -> Text:
     return Text.assemble(
         (draw(comparison), style),
         f"  {estimate_text(Bounds(*comparison.estimate))} [{figure(low)}, {figure(high)}]",
-        (f"  wanted {comparison.wanted}  ({comparison.method}, {claim.seeds} seeds)", "dim"),
+        (f"  wanted {comparison.wanted}  ({comparison.method}, {count(claim.seeds, 'seed')})", "dim"),
         (f"  {mark}" if len(claim.comparisons) > 1 else "", style),
     )
 
@@ -68,8 +80,9 @@ def p_text(p: float) -> str:
 
 def draw(comparison: Comparison, width: int = WIDTH) -> str:
     """An interval on a line, with the margin as a bar: ``──├──●──┤──┃──``."""
+    comparison = comparison.to_scale()
     low, high = comparison.interval
-    middle = sum(comparison.estimate) / 2
+    middle = comparison.middle
     finite = [v for v in (low, high, middle, *comparison.ends) if math.isfinite(v)]
     if not finite:
         return "─" * width
@@ -95,11 +108,11 @@ def draw(comparison: Comparison, width: int = WIDTH) -> str:
 
 def summary_line(entry: Entry) -> Text:
     """The counts."""
-    text = Text(f"{len(entry.claims)} claims: ")
+    text = Text(f"{count(len(entry.claims), 'claim')}: ")
     words = [(verdict, entry.count(verdict)) for verdict in Verdict]
-    for k, (verdict, count) in enumerate([(v, n) for v, n in words if n]):
+    for k, (verdict, number) in enumerate([(v, n) for v, n in words if n]):
         text.append(", " if k else "")
-        text.append(f"{count} {verdict.value}", style=MARKS[verdict][1])
+        text.append(f"{number} {verdict.value}", style=MARKS[verdict][1])
     return text
 
 
@@ -116,8 +129,8 @@ def overview(entries: Sequence[Entry]) -> Table:
             entry.scale,
             str(entry.least_seeds),
             *(
-                Text(str(count) if count else "–", style=MARKS[verdict][1] if count else "dim")
-                for verdict, count in zip(Verdict, counts, strict=True)
+                Text(str(number) if number else "–", style=MARKS[verdict][1] if number else "dim")
+                for verdict, number in zip(Verdict, counts, strict=True)
             ),
         )
     return table

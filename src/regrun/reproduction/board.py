@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regrun.console import OUT
+from regrun.divergence import MARK as DIVERGED
 from regrun.job import Outcome
 from regrun.record import Status
 from regrun.reproduction.plan import PlannedRun
@@ -70,8 +71,9 @@ class Board:
         self.look(announce=not self.live)
 
     def say(self, outcome: Outcome) -> None:
-        """Print how a run ended, unless the table says it all."""
-        if outcome.status not in (Status.COMPLETE, Status.INTERRUPTED):
+        """Print how a run ended, unless the table, or the line of one that is completed, says it all."""
+        lasts = bool(outcome.divergence) and (self.live is not None or outcome.was_there)
+        if lasts or outcome.status not in (Status.COMPLETE, Status.INTERRUPTED):
             print_outcome(outcome)
 
     def _watch(self) -> None:
@@ -94,9 +96,8 @@ class Board:
         for run in self.runs:
             now = self.progress[run]
             if now.status is Status.COMPLETE and before[run].status is not Status.COMPLETE:
-                line = Text.assemble(
-                    MARKS[now.status], f" {run.arm} seed {run.seed}  {duration(now.seconds)}"
-                )
+                line = Text.assemble(mark_of(now), f" {run.arm} seed {run.seed}  {duration(now.seconds)}")
+                line.append(", diverged" if now.diverged else "", style=DIVERGED[1])
                 line.append(f"  ({self.summary()})", style="dim")
                 OUT.print(line, soft_wrap=True)
 
@@ -112,7 +113,9 @@ class Board:
         per_run = seconds_per_run(self.runs, self.progress, self.earlier)
         left = seconds_left(self.runs, self.progress, per_run, self.workers)
         words = f"{complete} of {len(self.runs)}"
-        return words if not left else f"{words}, about {duration(left)} left"
+        words += f", about {duration(left)} left" if left else ""
+        diverged = sum(p.diverged for p in self.progress.values())
+        return words + (f", {diverged} diverged" if diverged else "")
 
     def render(self) -> Group:
         """The table."""
@@ -124,17 +127,22 @@ class Board:
         for arm in self.arms:
             runs = [run for run in self.runs if run.arm == arm]
             if narrow:
-                table.add_row(arm, Text.assemble(*(MARKS[self.progress[run].status] for run in runs)))
+                table.add_row(arm, Text.assemble(*(mark_of(self.progress[run]) for run in runs)))
             else:
                 table.add_row(arm, *(self.cell(self.progress[run]) for run in runs))
         return Group(table, Text(self.summary(), style="dim"))
 
     def cell(self, progress: Progress) -> Text:
         """One run."""
-        mark, style = MARKS[progress.status]
+        mark, style = mark_of(progress)
         words = ""
         if progress.status is Status.COMPLETE:
             words = f" {duration(progress.seconds)}"
         elif progress.steps:
             words = f" {progress.fraction:.0%}"
         return Text(f"{mark}{words}", style=style)
+
+
+def mark_of(progress: Progress) -> tuple[str, str]:
+    """A run's mark and its style."""
+    return DIVERGED if progress.diverged else MARKS[progress.status]

@@ -7,9 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
 
 from regrun.claims import Bounds, Claim, Judgement, NotRunError, Part, Reduction, Results, Verdict
+from regrun.claims.scaling import middle, scaled
+from regrun.divergence import TRAINING_LOSSES
 
 
 def _read_number(value: Any) -> Any:
@@ -44,6 +46,25 @@ class Comparison(Model):
     verdict: Verdict
     values: list[Pair]
 
+    @property
+    def middle(self) -> float:
+        """The estimate, or the middle of its bounds."""
+        return middle(*self.estimate)
+
+    def to_scale(self) -> Comparison:
+        """The same divided by a power of two, where its numbers are too large, or too small, to be drawn."""
+        numbers = [*self.ends, *self.estimate, *self.interval, *(end for pair in self.values for end in pair)]
+        _, power = scaled(numbers)
+        if power == 1:
+            return self
+        ends, estimate, interval, *values = (
+            tuple(end / power for end in ends)
+            for ends in (self.ends, self.estimate, self.interval, *self.values)
+        )
+        return self.model_copy(
+            update={"ends": list(ends), "estimate": estimate, "interval": interval, "values": values}
+        )
+
 
 class ClaimEntry(Model):
     """A claim with its verdict."""
@@ -63,13 +84,30 @@ class ClaimEntry(Model):
 
 
 class ArmEntry(Model):
-    """An arm: what one would type, what it came to, and what it cost."""
+    """An arm: what one would type, what it came to, and what it cost.
+
+    ``seeds`` counts the complete runs, of which ``final`` has the last metrics. ``diverged`` are the seeds
+    whose runs have diverged, complete or ended by the check of their loss; where that is not noted, as in
+    older entries, it is told from ``final``.
+    """
 
     overrides: list[str]
     identity: str
     seeds: int
     seconds: float
     final: dict[str, list[Number]]
+    diverged: list[int] = []
+
+    @model_validator(mode="after")
+    def _tell_divergence(self) -> ArmEntry:
+        self.diverged = self.diverged or self.diverged_by_final
+        return self
+
+    @property
+    def diverged_by_final(self) -> list[int]:
+        """The complete runs that have diverged, counted from 0: their seeds where none is missing."""
+        losses = [self.final[name] for name in TRAINING_LOSSES if name in self.final]
+        return [k for k in range(self.seeds) if any(not math.isfinite(v[k]) for v in losses if k < len(v))]
 
 
 class Cost(Model):
@@ -131,10 +169,15 @@ class Entry(Model):
 
     def digest(self) -> str:
         """A hash of all but the seal."""
-        # Entries from before there were habits are sealed without them.
-        left_out = None if self.habits else {"habits"}
-        text = self.model_copy(update={"seal": ""}).model_dump_json(exclude=left_out)
+        text = self.model_copy(update={"seal": ""}).model_dump_json(exclude=self._left_out())
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _left_out(self) -> dict[str, Any]:
+        # What entries from before there was such a thing are sealed without.
+        arms = {
+            name: {"diverged"} for name, arm in self.arms.items() if arm.diverged == arm.diverged_by_final
+        }
+        return {"arms": arms} | ({} if self.habits else {"habits": True})
 
     def results(self) -> Results:
         """The measured figures, for judging them again."""
@@ -147,9 +190,20 @@ class Entry(Model):
 
         return look_up
 
+    @property
+    def diverged(self) -> dict[str, list[int]]:
+        """The seeds whose runs have diverged, of each arm that has any."""
+        return {name: arm.diverged for name, arm in self.arms.items() if arm.diverged}
+
     def count(self, verdict: Verdict) -> int:
         """How many claims have a verdict."""
         return sum(claim.verdict is verdict for claim in self.claims)
+
+    @property
+    def device(self) -> str:
+        """What the runs were computed on, in words."""
+        words = str(self.environment.get("device", ""))
+        return words[:-1] if words.endswith(" 1 threads") else words  # as older entries have it
 
     @property
     def least_seeds(self) -> int:

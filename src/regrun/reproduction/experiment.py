@@ -73,6 +73,13 @@ class Experiment:
         return changes(self.overrides)
 
     @property
+    def words(self) -> list[str]:
+        """What one types after ``regrun reproduce`` to have it, wherever it is executed."""
+        scale = [] if self.scale == "small" else ["--scale", self.scale]
+        folder = ["--config-dir", self.config_dir] if self.config_dir else []
+        return [self.name, *scale, *folder, *self.changes]
+
+    @property
     def variant(self) -> str:
         """What a file of a changed experiment is called by; empty as it stands."""
         return re.sub(r"[^\w.=+,~-]+", "_", ",".join(self.changes))[:LONGEST_NAME].strip("_.")

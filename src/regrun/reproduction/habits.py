@@ -11,6 +11,8 @@ import math
 import tempfile
 from collections.abc import Mapping
 
+from regrun.claims.expressions import DIVERGES
+from regrun.divergence import divergence
 from regrun.environment import available_cores
 from regrun.errors import UserError
 from regrun.identity import settings
@@ -44,7 +46,7 @@ def smoke_figures(experiment: Experiment) -> dict[str, dict[str, float]]:
     """The final metrics of every arm at smoke scale with seed 0.
 
     Raises:
-        UserError: if a run fails.
+        UserError: if a run fails; one that diverges has a figure that says so.
     """
     from regrun.hydra_command import run_hydra
 
@@ -58,10 +60,13 @@ def smoke_figures(experiment: Experiment) -> dict[str, dict[str, float]]:
         run_hydra(["-m", *own, *small.base, *workers, *sweeper])
         found = {}
         for run in small.runs(1):
-            if run.record.status is not Status.COMPLETE:
+            if run.record.status is Status.COMPLETE:
+                metrics = run.record.final_metrics()
+                found[run.arm] = {key: float(f"{value:.6g}") for key, value in metrics.items()}
+            elif divergence(run.record):
+                found[run.arm] = {DIVERGES: 1.0}
+            else:
                 raise UserError(f"the smoke run of the arm {run.arm} did not complete")
-            metrics = run.record.final_metrics()
-            found[run.arm] = {key: float(f"{value:.6g}") for key, value in metrics.items()}
         return found
 
 

@@ -29,7 +29,7 @@ def judge_experiment(
         seeds: how many seeds each claim, by name, is judged on.
         looks: how many times, at most, the figures are looked at.
     """
-    judgements = judge(experiment.claims, reading, lambda claim: seeds[claim.name], looks)
+    judgements = judge(experiment.claims, reading, lambda claim: seeds[claim.name], looks, reading.diverged())
     if experiment.scale != "smoke":
         return judgements
     return [Judgement(j.claim, Verdict.NOT_RUN, SMOKE, j.seeds) for j in judgements]
@@ -47,6 +47,7 @@ def make_entry(
     newest = max(manifests, key=lambda manifest: manifest["started"], default=None)
     results = [run.record.result() for run in unique(complete)]
     seeds = {judgement.claim.name: judgement.seeds for judgement in judgements}
+    diverged = reading.diverged()
     return Entry(
         experiment=experiment.name,
         scale=experiment.scale,
@@ -56,7 +57,13 @@ def make_entry(
         claims=[claim_entry(judgement) for judgement in judgements],
         measured=measured_table(list(experiment.claims), reading, seeds),
         arms={
-            name: _arm_entry(arm, experiment, [run for run in complete if run.arm == name], reading)
+            name: _arm_entry(
+                arm,
+                experiment,
+                [run for run in complete if run.arm == name],
+                reading,
+                diverged.get(name, []),
+            )
             for name, arm in experiment.arms.items()
         },
         cost=Cost(
@@ -72,7 +79,13 @@ def make_entry(
     ).sealed()
 
 
-def _arm_entry(arm: Arm, experiment: Experiment, runs: Sequence[PlannedRun], reading: Reading) -> ArmEntry:
+def _arm_entry(
+    arm: Arm,
+    experiment: Experiment,
+    runs: Sequence[PlannedRun],
+    reading: Reading,
+    diverged: list[int],
+) -> ArmEntry:
     finals = [final_metrics(reading, run) for run in runs]
     seconds = [float(run.record.result()["wall_seconds"]) for run in runs]
     return ArmEntry(
@@ -84,6 +97,7 @@ def _arm_entry(arm: Arm, experiment: Experiment, runs: Sequence[PlannedRun], rea
             name: [float(f"{final[name]:.6g}") for final in finals if name in final]
             for name in dict.fromkeys(name for final in finals for name in final)
         },
+        diverged=diverged,
     )
 
 
@@ -115,7 +129,7 @@ def judge_again(entry: Entry) -> list[ClaimEntry]:
     }
     claims = read_claims(config, arms)
     seeds = {claim.name: claim.seeds for claim in entry.claims}
-    judgements = judge(claims, entry.results(), lambda claim: seeds[claim.name], entry.looks)
+    judgements = judge(claims, entry.results(), lambda claim: seeds[claim.name], entry.looks, entry.diverged)
     if entry.scale == "smoke":
         judgements = [replace(j, verdict=Verdict.NOT_RUN, p=None, p_holm=None) for j in judgements]
     return [claim_entry(judgement) for judgement in judgements]

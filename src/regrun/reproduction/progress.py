@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from regrun.divergence import divergence
 from regrun.record import Record, Status
 from regrun.reproduction.plan import PlannedRun
 
@@ -19,6 +20,7 @@ class Progress:
         steps: how many it has, 0 where that is not known yet.
         seconds: what it has taken so far, as of the last save.
         pid: the process that wrote it last.
+        diverged: whether it has diverged.
     """
 
     status: Status
@@ -26,6 +28,7 @@ class Progress:
     steps: int = 0
     seconds: float = 0.0
     pid: int = 0
+    diverged: bool = False
 
     @property
     def fraction(self) -> float:
@@ -52,6 +55,7 @@ def progress_of(record: Record) -> Progress:
         int(manifest["steps"]),
         float(manifest["wall_seconds"]),
         int(manifest["pid"]),
+        bool(divergence(record)) if status in (Status.COMPLETE, Status.FAILED) else False,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from regrun.claims import Bounds, NotRunError, Reduction
 from regrun.claims.curves import Array, reduce_curve
+from regrun.claims.expressions import DIVERGES
+from regrun.divergence import divergence
 from regrun.record import Status
 from regrun.reproduction.plan import PlannedRun
 
@@ -25,18 +28,44 @@ class Reading:
     def __init__(self, runs: Sequence[PlannedRun]) -> None:
         self.runs = {(run.arm, run.seed): run for run in runs}
         self._curves: dict[tuple[str, int], Curves | str] = {}
+        self._divergence: dict[tuple[str, int], str] = {}
 
     def __call__(self, leaf: Reduction, seed: int) -> Bounds:
         """What a claim needs of a seed.
 
+        A run that has diverged gives nan for what it does not end with, whatever it measured before.
+
         Raises:
             NotRunError: says which run is missing, and why.
         """
-        curves = self.curves(leaf.curve.arm, seed)
-        if leaf.curve.metric not in curves:
-            raise NotRunError(f"{leaf.curve.arm} seed {seed} measured no {leaf.curve.metric!r}")
-        steps, values = curves[leaf.curve.metric]
+        arm, metric = leaf.curve.arm, leaf.curve.metric
+        diverged = bool(self.divergence(arm, seed))
+        if diverged and self.runs[arm, seed].record.status is Status.FAILED:  # ended by the check of its loss
+            return Bounds.exact(1.0 if leaf.function == DIVERGES else math.nan)
+        curves = self.curves(arm, seed)
+        if metric not in curves:
+            raise NotRunError(f"{arm} seed {seed} measured no {metric!r}")
+        steps, values = curves[metric]
+        if diverged and leaf.function != DIVERGES and len(values) and not math.isfinite(values[-1]):
+            return Bounds.exact(math.nan)
         return reduce_curve(leaf.function, leaf.arguments, steps, values)
+
+    def divergence(self, arm: str, seed: int) -> str:
+        """How a run has diverged, in words; empty if it has not, or cannot be read."""
+        key = (arm, seed)
+        if key not in self._divergence:
+            run = self.runs.get(key)
+            own = run is not None and run.record.manifest().get("identity", run.identity) == run.identity
+            self._divergence[key] = divergence(run.record) if run is not None and own else ""
+        return self._divergence[key]
+
+    def diverged(self) -> dict[str, list[int]]:
+        """The seeds whose runs have diverged, of each arm that has any."""
+        found: dict[str, list[int]] = {}
+        for arm, seed in self.runs:
+            if self.divergence(arm, seed):
+                found.setdefault(arm, []).append(seed)
+        return found
 
     def curves(self, arm: str, seed: int) -> Curves:
         """``(steps, values)`` of every metric of a complete run.

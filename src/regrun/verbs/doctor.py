@@ -14,6 +14,7 @@ from rich.text import Text
 
 from regrun.console import OUT
 from regrun.environment import available_cores, cpu_info, cpu_model, package_version
+from regrun.plural import count
 from regrun.verbs.options import Options
 
 
@@ -102,8 +103,8 @@ def look_at_cores() -> Finding:
     limited = os.environ.get("OMP_NUM_THREADS")
     if limited and threads < cores:
         remedy = f"OMP_NUM_THREADS={limited} is only the default; trainer.threads sets a run's threads"
-        return Finding("threads", "note", f"{threads} of {cores} cores", remedy)
-    return Finding("threads", "ok", f"{threads} on {cores} cores")
+        return Finding("threads", "note", f"{threads} of {count(cores, 'core')}", remedy)
+    return Finding("threads", "ok", f"{threads} on {count(cores, 'core')}")
 
 
 def look_at_data(data_dir: Path) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,9 +55,8 @@ def one(options: argparse.Namespace) -> int:
     seeds = options.seeds or complete_seeds(experiment)
     reading = Reading(experiment.runs(seeds))
     if not reading.complete():
-        raise UserError(
-            f"no run of {options.name} is complete at this scale: regrun reproduce {options.name}"
-        )
+        command = shlex.join(["regrun", "reproduce", *experiment.words])
+        raise UserError(f"no run of {options.name} is complete at this scale: {command}")
     judgements = judge_experiment(
         experiment, reading, dict.fromkeys((c.name for c in experiment.claims), seeds)
     )

@@ -15,6 +15,7 @@ from rich.text import Text
 from regrun.catalogue import Entry, find
 from regrun.config_files import folders_of
 from regrun.console import OUT
+from regrun.divergence import divergence
 from regrun.record import Record, Status
 from regrun.verbs.options import Options
 
@@ -36,7 +37,7 @@ def run(words: Sequence[str]) -> int:
         show_experiment(entry, options.overrides, options.config_dir)
     else:
         OUT.print(Text(f"{entry.group}={entry.name}", style="bold"))
-        OUT.print(Syntax(entry.file.read_text(), "yaml", background_color="default"))
+        OUT.print(Syntax(entry.file.read_text(encoding="utf-8"), "yaml", background_color="default"))
     return 0
 
 
@@ -86,7 +87,10 @@ def show_record(record: Record) -> None:
         Text(f"{manifest['experiment']} · {manifest['arm']} · seed {manifest['seed']}", style="bold"),
         soft_wrap=True,
     )
-    words = status.value + (f": {manifest['message']}" if "message" in manifest else "")
+    how = divergence(record)
+    words = status.value if not how else "diverged" if status is Status.FAILED else "complete, and diverged"
+    why = manifest.get("message", how)
+    words += f": {why}" if why else ""
     if status is Status.COMPLETE and not record.is_intact():
         words += " (but its files were changed since)"
     environment = manifest["environment"]

@@ -6,13 +6,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 from rich.text import Text
 
 from regrun.console import OUT
-from regrun.errors import UserError, one_line
+from regrun.errors import UserError
+from regrun.plural import count
 from regrun.record import Record
 from regrun.verbs.options import Options
 
@@ -35,7 +34,7 @@ def run(words: Sequence[str]) -> int:
     if not options.outputs.is_dir():
         raise UserError(f"--outputs {options.outputs}: there is no such folder")
     waiting, under_way = offline_runs(options.outputs)
-    line = f"{len(waiting)} offline runs to send"
+    line = f"{count(len(waiting), 'offline run')} to send"
     OUT.print(line + (f", {under_way} still under way" if under_way else ""), soft_wrap=True)
     if options.dry_run or not waiting:
         for folder in waiting:
@@ -64,14 +63,10 @@ def offline_runs(outputs: Path) -> tuple[list[Path], int]:
 
 def check_server() -> None:
     """Raise ``UserError`` unless W&B has a key and its server answers: it would try for minutes."""
+    from regrun.loggers.reaching import why_silent
     from regrun.loggers.wandb import has_key, server
 
     if not has_key():
         raise UserError("W&B has no key on this machine: wandb login asks for one")
-    try:
-        with urlopen(server(), timeout=10):
-            pass
-    except HTTPError:
-        pass  # it answers
-    except OSError as error:
-        raise UserError(f"W&B's server {server()} does not answer: {one_line(error)}") from error
+    if silence := why_silent(server()):
+        raise UserError(f"W&B's server {server()} does not answer: {silence}")

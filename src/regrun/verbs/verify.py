@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 
 from rich.text import Text
@@ -11,6 +12,7 @@ from regrun.console import OUT
 from regrun.errors import UserError
 from regrun.identity import settings
 from regrun.ledger import ledger_file, read_entry
+from regrun.plural import count
 from regrun.report.terminal import MARKS, summary_line
 from regrun.reproduction.entry import ClaimEntry, Entry
 from regrun.reproduction.experiment import Experiment, load_experiment
@@ -43,7 +45,8 @@ def run(words: Sequence[str]) -> int:
     experiment = load_experiment(options.name, options.scale, options.overrides, options.config_dir)
     file = ledger_file(experiment.outputs, options.name, options.scale)
     if not file.exists():
-        raise UserError(f"{file} is not there: regrun reproduce {options.name} --record writes it")
+        command = shlex.join(["regrun", "reproduce", *experiment.words, "--record"])
+        raise UserError(f"{file} is not there: {command} writes it")
     entry = read_entry(file)
     wrong = list(contradictions(entry))
     for claim in entry.claims:
@@ -77,8 +80,8 @@ def smoke_again(entry: Entry, experiment: Experiment) -> int:
     for line in lines:
         OUT.print(Text(f"~ {line}", style="yellow"), soft_wrap=True)
     if not lines:
-        arms = len(entry.habits.smoke)
-        OUT.print(f"no setting has changed, and smoke runs of all {arms} arms give the figures of then")
+        arms = count(len(entry.habits.smoke), "arm")
+        OUT.print(f"no setting has changed, and smoke runs of {arms} give the figures of then")
     return 3 if lines else 0
 
 

@@ -1,0 +1,50 @@
+"""Whether a run has diverged: an outcome of its own, and neither a figure nor a mistake."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+
+from regrun.errors import UserError
+from regrun.record import Record, Status
+
+# Of these a run that went well has finite values; other metrics may be nan where they do not apply.
+TRAINING_LOSSES = ("loss", "train_loss", "train_nll", "train_mse")
+MARK = ("∞", "magenta")
+ENDED = re.compile(r"the loss became (nan|-?inf) at step \d+")  # how TrainingDivergedError begins
+
+
+def infinite_losses(final: Mapping[str, float]) -> list[str]:
+    """The training losses that are not finite at a run's end.
+
+    Args:
+        final: its last metrics.
+    """
+    return [name for name in TRAINING_LOSSES if not math.isfinite(final.get(name, 0.0))]
+
+
+def divergence(record: Record) -> str:
+    """How a run diverged, in words; empty if it did not, or is under way.
+
+    A run diverges where the check of its loss ends it, or where it completes with a training loss
+    (``TRAINING_LOSSES``) that is not finite.
+    """
+    with suppress(UserError):  # a damaged record, of which whoever needs its figures will say so
+        status = record.status
+        if status is Status.COMPLETE:
+            return words_of(record.final_metrics())
+        if status is Status.FAILED and (found := ENDED.match(str(record.manifest().get("message", "")))):
+            return found[0]
+    return ""
+
+
+def words_of(final: Mapping[str, float]) -> str:
+    """How a run diverged that is complete; empty if it did not."""
+    losses = infinite_losses(final)
+    return (
+        f"{' and '.join(losses)} {'is' if len(losses) == 1 else 'are'} not finite at its end"
+        if losses
+        else ""
+    )
