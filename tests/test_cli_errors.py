@@ -88,7 +88,7 @@ def test_a_config_that_is_not_yaml(regrun: Command, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(regrun: Command, tmp_path: Path) -> None:
     (tmp_path / "my.yaml").touch()
-    refused(regrun(*SMOKE, "outputs=my.yaml/below"), "cannot write", tmp_path)
+    refused(regrun(*SMOKE, "outputs=my.yaml/below"), "cannot open 'my.yaml/below'", tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

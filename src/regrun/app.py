@@ -125,7 +125,9 @@ def check_folder(key: str, name: str) -> None:
     except FileNotFoundError:
         return
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{key}: {in_brief(name)}: {getattr(error, 'strerror', error)}") from error
+        raise UserError(
+            f"{key}: cannot open {in_brief(name)}: {getattr(error, 'strerror', error)}"
+        ) from error
 
 
 def check_choices(choices: Mapping[str, Any]) -> None:

@@ -37,16 +37,16 @@ class PrototypeChecks(AfterTraining):
             raise ValueError(f"edits must be at least 1, got {edits}")
         self.edits = edits
 
+    def check(self, task: Supervised, splits: Splits) -> None:
+        """Raise ``ValueError`` if the model has no prototypes."""
+        if not isinstance(task.model, PrototypeAttention):
+            raise ValueError("there are no keys to look at; choose model=prototype_attention")
+
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class.
-
-        Raises:
-            ValueError: if the model has no prototypes.
-        """
+        """See the class."""
         model = task.model.eval()
-        if not isinstance(model, PrototypeAttention):
-            raise ValueError("there are no keys to look at; choose model=prototype_attention")
+        assert isinstance(model, PrototypeAttention)
         x, x_test = (task.inputs.prepare(part.x).flatten(1) for part in (splits.train, splits.test))
         apart, near = torch.cdist(model.keys, x).topk(5, 1, largest=False)
         some = x[:2000]

@@ -122,12 +122,16 @@ class FeatureMerging(AfterTraining):
         self.units = units
         self.max_ratio = max_ratio
 
+    def check(self, task: Supervised, splits: Splits) -> None:
+        """Raise ``ValueError`` if the model has not one hidden layer, of more units than are to be left."""
+        width = len(two_layers(task.model))
+        if self.units >= width:
+            raise ValueError(f"units must be fewer than the {width} of the layer, got {self.units}")
+
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
         """See the class."""
         net = two_layers(task.model)
-        if self.units >= len(net):
-            raise ValueError(f"units must be fewer than the {len(net)} of the layer, got {self.units}")
         x = inputs(task, splits.test)
 
         def score(candidate: TwoLayers) -> float:

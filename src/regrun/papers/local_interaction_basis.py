@@ -37,12 +37,16 @@ class InteractionBases(AfterTraining):
         f"{what}_{kind}" for what in ("directions", "edges", "features", "round_trip") for kind in KINDS
     )
 
+    def check(self, task: Supervised, splits: Splits) -> None:
+        """Raise ``ValueError`` if the model is no MLP."""
+        if not isinstance(task.model, MLP) or not isinstance(task.model.head, nn.Linear):
+            raise ValueError("interaction bases are for MLPs; set model=mlp")
+
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
         """See the class."""
         model = task.model
-        if not isinstance(model, MLP) or not isinstance(model.head, nn.Linear):
-            raise ValueError("interaction bases are for MLPs; set model=mlp")
+        assert isinstance(model, MLP)
         net = Affine(model)
         train, test = (first_hidden(model, task, split) for split in (splits.train, splits.test))
         states = net.states(train)

@@ -81,11 +81,14 @@ class BatchSharpness(AfterTraining):
         self.trial_steps = trial_steps
         self.grid = grid
 
+    def check(self, task: Supervised, splits: Splits) -> None:
+        """Raise ``ValueError`` if there are fewer samples than in the largest batch."""
+        if len(splits.train) < self.batches[-1]:
+            raise ValueError(f"there are fewer than {self.batches[-1]} train samples")
+
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
         """See the class."""
         train = splits.train
-        if len(train) < self.batches[-1]:
-            raise ValueError(f"there are fewer than {self.batches[-1]} train samples")
         everything = Batch(task.inputs.prepare(train.x), train.y, torch.arange(len(train)))
         generator = torch.Generator().manual_seed(context.seed)
 

@@ -36,6 +36,7 @@ class AfterTraining(ABC):
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, and measure."""
         stage, splits, task = trained(self.training, context)
+        self.check(task, splits)
         context.begin(
             Description(
                 steps=self.training.steps,
@@ -48,6 +49,9 @@ class AfterTraining(ABC):
         for step in sorted({step for curve in stage.curves.values() for step in curve}):
             context.log(step, {name: curve[step] for name, curve in stage.curves.items() if step in curve})
         return {**stage.metrics, **self.measure(task, splits, stage, context)}
+
+    def check(self, task: Supervised, splits: Splits) -> None:  # noqa: B027  # most can measure any network
+        """Raise ``ValueError`` for a network, or samples, that it cannot measure."""
 
     @abstractmethod
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
