@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SMOKE, records
+from conftest import CHECKOUT, SMOKE, records
 from regrun.record import Record, Status
 
 REGRUN = f"{shlex.quote(sys.executable)} -m regrun"
@@ -99,3 +99,9 @@ def test_the_command_to_open_a_record_is_quoted_for_the_shell(tmp_path: Path) ->
     shown = shell(line.removeprefix("open").strip().replace("regrun", REGRUN, 1), tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert "grokking · default · seed 0" in shown.stdout
+
+
+def test_what_is_shown_of_a_config_is_all_of_it(tmp_path: Path) -> None:
+    result = shell(f"{REGRUN} show modular_arithmetic", tmp_path, COLUMNS="40")
+    file = CHECKOUT / "conf" / "dataset" / "modular_arithmetic.yaml"
+    assert result.stdout == f"dataset=modular_arithmetic\n{file.read_text(encoding='utf-8')}"
