@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import signal
 import subprocess
+import sys
+import termios
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,7 +57,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (only_record(folder) / "metrics.csv").read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "SIGHUP"]
+)
 def test_a_stopped_run_says_how_to_go_on_and_does(
     start: Start, tmp_path: Path, undisturbed: str, number: signal.Signals
 ) -> None:
@@ -119,17 +127,22 @@ SWEEP = ("-m", *RUN[:3], "steps=1000", "eval_every=50", "checkpoint_seconds=0")
 
 
 @pytest.mark.parametrize(
-    ("launcher", "whole_group"),
-    [([], True), (["hydra/launcher=packed"], True), (["hydra/launcher=packed"], False)],
-    ids=["one by one", "packed", "packed, only the parent"],
+    ("launcher", "whole_group", "number"),
+    [
+        ([], True, signal.SIGINT),
+        (["hydra/launcher=packed"], True, signal.SIGINT),
+        (["hydra/launcher=packed"], False, signal.SIGINT),
+        (["hydra/launcher=packed"], True, signal.SIGHUP),
+    ],
+    ids=["one by one", "packed", "packed, only the parent", "packed, SIGHUP"],
 )
 def test_an_interrupted_sweep_goes_on(
-    start: Start, tmp_path: Path, launcher: list[str], whole_group: bool
+    start: Start, tmp_path: Path, launcher: list[str], whole_group: bool, number: signal.Signals
 ) -> None:
     words = [*SWEEP, "regularizer=stablemax,perp_grad", "seed=0,1", *launcher]
     process = start(*words)
     wait_for_rows(tmp_path, 3, process)
-    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+    (os.killpg if whole_group else os.kill)(process.pid, number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, (out, err)
     assert "interrupted" in out
@@ -146,3 +159,126 @@ def test_an_interrupted_sweep_goes_on(
         assert record.status is Status.COMPLETE
         assert len(record.history()) == 21
         assert bool(record.manifest()["resumed"]) == (before.get(record.directory) is Status.INTERRUPTED)
+
+
+def in_terminal(folder: Path, words: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
+    """The command in a terminal of its own; returns the process and the terminal's other end."""
+    ours, its = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "regrun", *words],
+        cwd=folder,
+        env={**os.environ, "TERM": "xterm"},
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # its own: what hangs up with it
+    )
+    os.close(its)
+    return process, ours
+
+
+@pytest.mark.parametrize("words", [RUN, (*SWEEP, "seed=0,1", "hydra/launcher=packed")], ids=["run", "sweep"])
+def test_a_closed_terminal_leaves_runs_that_go_on(
+    tmp_path: Path, words: Sequence[str], undisturbed: str
+) -> None:
+    process, terminal = in_terminal(tmp_path, words)
+    enough = threading.Event()
+    reading = threading.Thread(target=drain, args=(terminal, enough))
+    reading.start()
+    try:
+        record = wait_for_rows(tmp_path, 3, process)
+    finally:
+        enough.set()
+        reading.join()
+        os.close(terminal)
+    assert process.wait(timeout=60) == 130
+    assert record.status is Status.INTERRUPTED
+    assert record.checkpoint.exists()
+    if words is RUN:
+        again = subprocess.run(
+            [sys.executable, "-m", "regrun", *RUN], cwd=tmp_path, capture_output=True, check=True
+        )
+        assert b"resumes" in again.stdout
+        assert record.metrics.read_text() == undisturbed
+
+
+def drain(terminal: int, enough: threading.Event) -> None:
+    """Read what is said, and leave the terminal to be closed."""
+    while not enough.is_set():
+        if select.select([terminal], [], [], 0.05)[0]:
+            with suppress(OSError):
+                os.read(terminal, 65536)
+
+
+def test_nohup_is_heeded(start: Start, tmp_path: Path) -> None:
+    command = ["nohup", sys.executable, "-m", "regrun", *RUN]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    record = wait_for_rows(tmp_path, 3, process)
+    os.killpg(process.pid, signal.SIGHUP)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert record.status is Status.COMPLETE
+
+
+# A step during which no request is looked at, as of a large model: it takes a minute.
+SLOW = """\
+import time
+
+
+class Slow:
+    metrics = ("seen",)
+
+    def __call__(self, context):
+        from regrun.procedures.base import Description
+
+        context.begin(Description(steps=2))
+        for step in range(3):
+            context.log(step, {"seen": float(step)})
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            time.sleep(0.01)
+        return {"seen": 3.0}
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("slow=1",), ("-m", "seed=0,1"), ("-m", "seed=0,1", "hydra/launcher=packed", "hydra.launcher.n_jobs=2")],
+    ids=["run", "one by one", "packed"],
+)
+def test_a_second_interrupt_ends_it_at_once(start: Start, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "slow_steps.py").write_text(SLOW)
+    (tmp_path / "conf" / "procedure").mkdir(parents=True)
+    (tmp_path / "conf" / "procedure" / "slow.yaml").write_text("# Slow.\n_target_: slow_steps.Slow\n")
+    asked = [word for word in words if word != "slow=1"]
+    process = start(
+        *(w for w in asked if w == "-m"),
+        "--config-dir=conf",
+        "procedure=slow",
+        "logger=csv",
+        *(w for w in asked if w != "-m"),
+        REGRUN_TRUST="slow_steps",
+    )
+    record = wait_for_rows(tmp_path, 3, process)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=50)
+    assert time.monotonic() - began < 15
+    assert process.returncode == 130, (out, err)
+    assert "Traceback" not in out + err
+    assert record.status in (Status.INTERRUPTED, Status.DIED)
+    assert [step for step, _ in record.history()] == [0, 1, 2]
+    left = {file.name for file in record.directory.iterdir()}
+    assert left == {"config.yaml", "run.json", "metrics.csv", "lock"}

@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.panel import Panel
@@ -23,8 +23,8 @@ from rich.text import Text
 
 from regrun.streams import Stream
 
-OUT = Console(file=Stream("stdout"), highlight=False)
-ERR = Console(file=Stream("stderr"), stderr=True, highlight=False)
+OUT = Console(file=cast(IO[str], Stream("stdout")), highlight=False)
+ERR = Console(file=cast(IO[str], Stream("stderr")), stderr=True, highlight=False)
 
 
 def complain(message: str) -> None:

@@ -161,7 +161,7 @@ def config_dirs(hydra: DictConfig) -> list[str]:
 
 @contextmanager
 def stop_on_signal() -> Iterator[None]:
-    """Let ``STOP`` take Ctrl-C and SIGTERM, then hand them back."""
+    """Let ``STOP`` take Ctrl-C, SIGTERM and SIGHUP, then hand them back."""
     earlier = {number: signal.getsignal(number) for number in STOP.SIGNALS}
     STOP.listen()
     try:

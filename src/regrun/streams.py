@@ -11,7 +11,7 @@ from typing import TextIO
 NOBODY = {errno.EPIPE, errno.EIO}  # the reader has seen enough; the terminal is closed
 
 
-class Stream(io.TextIOBase):
+class Stream:
     """Standard output or error, as it is when it is written to.
 
     Where nobody listens any more, what is said goes nowhere, and whoever says it goes on: a run is not lost
@@ -32,7 +32,7 @@ class Stream(io.TextIOBase):
         return getattr(stream, "rich_proxied_file", stream)
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:
         """The stream's."""
         return self.stream.encoding
 

@@ -271,7 +271,7 @@ def stop_file() -> Path:
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """Let runs in other processes save themselves on the first Ctrl-C or SIGTERM; a second Ctrl-C kills."""
+    """Let runs in other processes save themselves when asked to stop; a second Ctrl-C kills them."""
 
     def heed(number: int, frame: object) -> None:
         if STOP.asked and number == signal.SIGINT:
@@ -281,7 +281,7 @@ def patience() -> Iterator[None]:
         OUT.print("stopping: each run saves its state (Ctrl-C again to kill)", soft_wrap=True)
 
     os.environ[STOP.FILE_VARIABLE] = str(stop_file())
-    earlier = {number: signal.signal(number, heed) for number in STOP.SIGNALS}
+    earlier = {number: signal.signal(number, heed) for number in STOP.signals}
     try:
         yield
     finally:

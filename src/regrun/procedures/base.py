@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 
 class StopRequest:
-    """Whether the run has been asked to stop: by Ctrl-C, a scheduler's SIGTERM, or the sweep it is part of.
+    """Whether the run has been asked to stop: by Ctrl-C, SIGTERM, a closed terminal, or the sweep it is of.
 
     The first signal is a request, heeded after the step; a second Ctrl-C, later than half a second, kills. A
     sweep whose runs are other processes asks them by a file, which its environment names.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
     FILE_VARIABLE = "REGRUN_STOP_FILE"
     LOOK_EVERY = 0.2  # seconds between looks for the file
 
@@ -39,10 +39,16 @@ class StopRequest:
                     self.asked, self._since = True, None
         return self.asked
 
+    @property
+    def signals(self) -> list[signal.Signals]:
+        """Those to be taken: not that of a closed terminal, where ``nohup`` has had it ignored."""
+        ignored = signal.SIG_IGN
+        return [n for n in self.SIGNALS if n.name != "SIGHUP" or signal.getsignal(n) is not ignored]
+
     def listen(self) -> None:
         """Take the signals, in a process's main thread; again where a library has taken them since."""
         if threading.current_thread() is threading.main_thread():
-            for number in self.SIGNALS:
+            for number in self.signals:
                 signal.signal(number, self.heed)
 
     def heed(self, number: int, frame: object) -> None:

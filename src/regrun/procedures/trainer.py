@@ -87,9 +87,14 @@ class Interruptible(pl.Callback):
         """Write the checkpoint beside its place, then move it there: never half a file."""
         target = self.context.checkpoint
         partial = target.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
-        if trainer.is_global_zero:
-            partial.replace(target)
+        try:
+            trainer.save_checkpoint(partial)
+            if trainer.is_global_zero:
+                partial.replace(target)
+        except BaseException:  # a full disk, or a second Ctrl-C
+            if trainer.is_global_zero:
+                partial.unlink(missing_ok=True)
+            raise
         trainer.strategy.barrier()
         self.saved_at = time.monotonic()
 

@@ -37,7 +37,7 @@ def run(words: Sequence[str]) -> int:
         show_experiment(entry, options.overrides, options.config_dir)
     else:
         OUT.print(Text(f"{entry.group}={entry.name}", style="bold"))
-        OUT.print(Syntax(entry.file.read_text(encoding="utf-8"), "yaml", background_color="default"))
+        OUT.print(in_colours(entry.file.read_text(encoding="utf-8")), soft_wrap=True)
     return 0
 
 
@@ -76,7 +76,12 @@ def show_experiment(entry: Entry, overrides: list[str], config_dir: str | None) 
     OUT.print(Text("\nconfig", style="bold"))
     rest = {k: v for k, v in config.items() if k not in ("paper", "claims", "arms", "procedure")}
     text = yaml.safe_dump(rest, sort_keys=False, allow_unicode=True)
-    OUT.print(Syntax(text, "yaml", background_color="default"))
+    OUT.print(in_colours(text), soft_wrap=True)
+
+
+def in_colours(text: str) -> Text:
+    """YAML as it stands, whatever the width, coloured."""
+    return Syntax("", "yaml", background_color="default").highlight(text.rstrip("\n"))
 
 
 def show_record(record: Record) -> None:
