@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from regrun.arms import LONGEST_NAME, Arm, read_arms
 from regrun.catalogue import experiments
 from regrun.claims import Claim, read_claims
 from regrun.claims.config import check_measured
+from regrun.damage import DamagedError
 from regrun.errors import UserError, nearest
 from regrun.record import Status
 from regrun.reproduction.plan import PlannedArm, PlannedRun, plan_arms, plan_runs
@@ -111,7 +113,9 @@ class Experiment:
         """
         known: dict[str, Sequence[str]] = {}
         for run in runs:
-            if run.arm not in known and run.record.status is Status.COMPLETE:
+            if run.arm in known or run.record.status is not Status.COMPLETE:
+                continue
+            with suppress(DamagedError):  # another may do, and the runs will be named
                 known[run.arm] = [*run.record.curves(), *run.record.result()["metrics"]]
         for name, planned in self.planned.items():
             if name not in known:

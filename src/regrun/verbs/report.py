@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from regrun.console import OUT
+from regrun.console import OUT, complain
 from regrun.errors import UserError
 from regrun.ledger import entries
 from regrun.report.index import write_index
@@ -34,7 +34,7 @@ def run(words: Sequence[str]) -> int:
     options = parser.parse_intermixed_args(words)
     if options.name is not None:
         return one(options)
-    found = [(file, entry) for file, entry in entries(options.outputs) if entry.scale != "smoke"]
+    found = [(file, entry) for file, entry in entries(options.outputs, complain) if entry.scale != "smoke"]
     if not found:
         raise UserError(f"no verdicts in {options.outputs} yet: regrun reproduce NAME makes some")
     OUT.print(overview([entry for _, entry in found]))
@@ -59,6 +59,8 @@ def one(options: argparse.Namespace) -> int:
     judgements = judge_experiment(
         experiment, reading, dict.fromkeys((c.name for c in experiment.claims), seeds)
     )
+    for line in reading.damaged():
+        complain(line)
     entry = make_entry(experiment, reading, judgements)
     publish(experiment, reading, entry)
     return 0
