@@ -18,8 +18,10 @@ from regrun.environment import describe_environment
 from regrun.errors import UserError, naming_full_disks, one_line
 from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
+from regrun.memory import too_large
 from regrun.procedures.base import Description, Procedure, Stage, StoppedError, StopRequest
 from regrun.provenance import Part, changes, part_of, stage_parts, with_part
+from regrun.ranges import check_seconds, check_seed
 from regrun.record import Record, RecordBusyError, Status
 from regrun.secrets import check_secrets
 from regrun.whitelist import check_parameters, check_targets, make_importable, trusted_packages
@@ -67,14 +69,15 @@ class Run:
         self.computed_by: list[Part] = []  # stages first
         self.notes: list[str] = []
 
-        if not isinstance(config["seed"], int):
-            raise UserError(f"seed: expected int, got {config['seed']!r}")
-        self.seed: int = config["seed"]
+        try:
+            self.seed = check_seed(config["seed"])
+            self.checkpoint_seconds = check_seconds(config["checkpoint_seconds"], "checkpoint_seconds")
+        except ValueError as error:
+            raise UserError(one_line(error)) from error
         self.scale = str(config["scale"])
         self.data_dir = Path(config["data_dir"])
         self.trainer: Mapping[str, Any] = {k: v for k, v in config["trainer"].items() if k != "threads"}
         self.checkpoint = self.record.checkpoint.absolute()
-        self.checkpoint_seconds = float(config["checkpoint_seconds"])
         if config["probe_errors"] not in PROBE_ERRORS:
             wanted = " or ".join(PROBE_ERRORS)
             raise UserError(f"probe_errors: expected {wanted}, got {config['probe_errors']!r}")
@@ -129,6 +132,7 @@ class Run:
     def abandon(self, error: BaseException) -> BaseException:
         """The procedure has raised: leave the record unfinished; returns the error for the user."""
         self.display.stop()
+        error = too_large(error) or error
         # Lightning exits on a KeyboardInterrupt.
         stopped = isinstance(error, StoppedError | KeyboardInterrupt | SystemExit)
         if not self.begun and isinstance(error, ValueError):
@@ -367,7 +371,8 @@ def instantiate_trusted(nodes: Mapping[str, Any]) -> dict[str, Any]:
             cause = cause.__cause__
         text = "\n".join([str(error), *getattr(error, "__notes__", [])])
         where = re.search(r"full_key: (?:procedure\.)?(\S+)", text)
-        raise UserError(f"{where[1]}: {one_line(cause)}" if where else one_line(cause)) from error
+        says = one_line(too_large(cause) or cause)
+        raise UserError(f"{where[1]}: {says}" if where else says) from error
 
 
 def is_first_process() -> bool:

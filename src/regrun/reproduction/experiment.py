@@ -17,6 +17,7 @@ from regrun.claims import Claim, read_claims
 from regrun.claims.config import check_measured
 from regrun.damage import DamagedError
 from regrun.errors import UserError, nearest
+from regrun.ranges import SEEDS
 from regrun.record import Status
 from regrun.reproduction.plan import PlannedArm, PlannedRun, plan_arms, plan_runs
 from regrun.sources import source_hashes
@@ -62,6 +63,18 @@ class Experiment:
     def base(self) -> list[str]:
         """The overrides that all its runs share."""
         return [f"experiment={self.name}", f"scale={self.scale}", *self.overrides]
+
+    @property
+    def seeds(self) -> int:
+        """How many it is to be judged on, from 0.
+
+        Raises:
+            UserError: if the config has something else there.
+        """
+        count = self.config["seeds"]
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= SEEDS:
+            raise UserError(f"seeds: expected a number from 1 to {SEEDS}, got {count!r}")
+        return count
 
     @property
     def outputs(self) -> Path:

@@ -156,7 +156,7 @@ def _arm(name: str, overrides: Sequence[str]) -> Arm:
 
 def complete_seeds(experiment: Experiment) -> int:
     """How many seeds, from 0, are complete for every arm; at least the experiment's own number."""
-    count = int(experiment.config["seeds"])
+    count = experiment.seeds
     while True:
         following = experiment.runs(2 * count)
         complete = [

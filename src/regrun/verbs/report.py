@@ -13,6 +13,7 @@ from regrun.errors import UserError
 from regrun.ledger import entries
 from regrun.report.index import write_index
 from regrun.report.terminal import overview
+from regrun.verbs.counts import seed_count
 
 
 def run(words: Sequence[str]) -> int:
@@ -24,7 +25,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("name", nargs="?", help="an experiment")
     parser.add_argument("overrides", nargs="*", help="the overrides it was reproduced with")
     parser.add_argument(
-        "--seeds", type=int, help="judge so many seeds, from 0 (default: all that are complete)"
+        "--seeds", type=seed_count, help="judge so many seeds, from 0 (default: all that are complete)"
     )
     parser.add_argument("--scale", default="small", choices=("smoke", "small", "paper"))
     parser.add_argument(

@@ -21,6 +21,7 @@ from regrun.reproduction.judging import judge_experiment, make_entry
 from regrun.reproduction.plan import PlannedRun, choose_arms
 from regrun.reproduction.progress import duration, progress_of, seconds_left, seconds_per_run
 from regrun.reproduction.reading import Reading
+from regrun.verbs.counts import seed_count
 
 EPILOG = """exit codes: 0 all claims reproduced; 1 a claim not reproduced, or a run failed; 3 a claim
 inconclusive or not run; 2 something you can mend, said in one line; 130 interrupted"""
@@ -30,7 +31,7 @@ def run(words: Sequence[str]) -> int:
     """Reproduce; see the module."""
     options = parser().parse_intermixed_args(words)
     experiment = load_experiment(options.name, options.scale, options.overrides, options.config_dir)
-    seeds = options.seeds or int(experiment.config["seeds"])
+    seeds = options.seeds or experiment.seeds
     wanted = options.arms.split(",") if options.arms else None
     chosen = [arm.name for arm in choose_arms(wanted, experiment.arms)]
     schedule = looks(seeds, options.until_decided)
@@ -99,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("name", help="the experiment (regrun list experiment)")
     result.add_argument("overrides", nargs="*", help="Hydra overrides for all arms, such as trainer=gpu")
     result.add_argument("--arms", help="run only these, comma-separated; a family's name is all its members")
-    result.add_argument("--seeds", type=positive, help="how many, from 0 (default: the experiment's)")
+    result.add_argument("--seeds", type=seed_count, help="how many, from 0 (default: the experiment's)")
     result.add_argument("--scale", default="small", choices=("smoke", "small", "paper"))
     result.add_argument("--dry-run", action="store_true", help="say what would run, and what it would cost")
     result.add_argument(
@@ -107,20 +108,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--until-decided",
-        type=positive,
+        type=seed_count,
         metavar="MAX",
         help="double the seeds of what is inconclusive, up to MAX, at levels corrected for the looks",
     )
     result.add_argument("--config-dir", "-cd", help="your own configs")
     return result
-
-
-def positive(text: str) -> int:
-    """A positive integer."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("expected at least 1")
-    return value
 
 
 def looks(seeds: int, most: int | None) -> list[int]:
