@@ -117,7 +117,7 @@ def test_a_corrupt_checkpoint_is_named_and_force_starts_over(regrun: Command, tm
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     result = regrun(*SMOKE)
     assert result.code == 2
-    assert "checkpoint.ckpt cannot be read" in result.err
+    assert "checkpoint.ckpt: it was cut off" in result.err
     assert "force=true" in result.err
     assert len(result.err.strip().splitlines()) == 1
     assert regrun(*SMOKE, "force=true").code == 0
@@ -133,7 +133,7 @@ def test_a_damaged_record_is_named(regrun: Command, tmp_path: Path, file: str) -
     (record / file).write_text('{"status": "comp')
     result = regrun(*SMOKE)
     assert result.code == 2
-    assert f"{file} was damaged" in result.err
+    assert f"regrun: damaged: {record.relative_to(tmp_path) / file}: it is not JSON" in result.err
     assert len(result.err.strip().splitlines()) == 1
 
 

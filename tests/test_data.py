@@ -1,14 +1,32 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 
-from regrun.data import BatchList, BatchStream, ModularArithmetic, Samples, SparseParity
+from regrun import memory
+from regrun.data import (
+    BatchList,
+    BatchStream,
+    CleanLabels,
+    LabelNoise,
+    ModularArithmetic,
+    OriginalPixels,
+    Samples,
+    SparseParity,
+    torchvision_images,
+)
 from regrun.data.modular_arithmetic import DIVISION, OPERATIONS, is_prime
 from regrun.data.sparse_parity import draw_distinct
+from regrun.procedures.generators import seed_generators
 
 HERE = Path()
 BY_HAND = {
@@ -165,3 +183,124 @@ def test_batches_of_an_evaluation_cover_the_split_in_order() -> None:
     assert len(few) == 2
     assert torch.cat([b.y for b in few]).tolist() == [0, 20, 40, 60, 80]  # evenly spread, not the first
     assert torch.cat([b.index for b in BatchList(samples(10), 4, most=99)]).tolist() == list(range(10))
+
+
+# --------------------------------------------------------- parameters out of range
+
+CONF = Path(__file__).parents[1] / "conf"
+TASTES = {"users": 900, "items": 1600, "factors": 8, "most": 100, "noise": 0.5, "popularity": 0.7}
+COMPONENTS: dict[str, dict[str, object]] = {
+    **{
+        f"{file.parent.name} {file.stem}": yaml.safe_load(file.read_text()) for file in CONF.glob("dataset/*")
+    },
+    **{
+        f"{file.parent.name} {file.stem}": yaml.safe_load(file.read_text())
+        for file in CONF.glob("label_noise/*")
+    },
+    "latent tastes": {"_target_": "regrun.data.feedback.LatentTastes", **TASTES},
+}
+NEVER = (math.nan, math.inf, -math.inf, True, 10**30)  # whatever the parameter
+LARGE = 10**12
+BELOW_ZERO = {  # what may be
+    ("dataset image_folder", "mean"),
+    ("dataset polynomial_regression", "coefficients"),
+}
+
+
+def build(node: Mapping[str, object], **changes: object) -> Any:
+    """The component of a config, with some of its parameters changed."""
+    given = {**node, **changes}
+    module, _, name = str(given.pop("_target_")).rpartition(".")
+    for key, value in given.items():
+        if isinstance(value, dict) and "_target_" in value:
+            given[key] = build(value)
+        elif value in ("${label_noise}", "${pixels}"):
+            given[key] = CleanLabels() if value == "${label_noise}" else OriginalPixels()
+    return getattr(import_module(module), name)(**given)
+
+
+def numbers() -> list[tuple[str, str]]:
+    """Every parameter that is a number, may be one, or is a list of them."""
+    return [
+        (name, key)
+        for name, node in sorted(COMPONENTS.items())
+        for key, value in node.items()
+        if value is None or isinstance(value[0] if isinstance(value, list) else value, int | float)
+        if not isinstance(value, bool) and key != "mapping"
+    ]
+
+
+def changed(name: str, key: str, value: object) -> Any:
+    default = COMPONENTS[name][key]
+    return build(COMPONENTS[name], **{key: [value, *default[1:]] if isinstance(default, list) else value})
+
+
+@pytest.mark.parametrize(("name", "key"), numbers())
+def test_a_number_out_of_range_is_refused_when_a_component_is_made(name: str, key: str) -> None:
+    for value in NEVER if (name, key) in BELOW_ZERO else (*NEVER, -1):
+        with pytest.raises(ValueError, match=rf"{key}|limits|rate"):
+            changed(name, key, value)
+
+
+@pytest.mark.parametrize(("name", "key"), numbers())
+@pytest.mark.parametrize("value", [0, LARGE])
+def test_what_is_too_small_or_too_large_is_refused_or_works(
+    name: str, key: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a moment, and before the memory is asked for."""
+    monkeypatch.setattr(torchvision_images, "fetch", offline)
+    if (name, key) == ("dataset spiral", "span"):
+        return  # its solver takes ten thousand steps before it gives up
+    works = False
+    with suppress(ValueError):
+        made = changed(name, key, value)
+        if not isinstance(made, LabelNoise):
+            made.load(tmp_path, 0)
+        works = True
+    may = {"concentration", "coefficients", "fastest", "noise", "popularity", "sigma", "spread"}
+    zero = {"label_corruption", "lowest", "slowest", "validation", "share", "rate"}
+    assert not works or key in (zero | may if value == 0 else may)
+
+
+def offline(urls: object, file: Path, md5: str) -> None:
+    raise ValueError(f"{file.name} cannot be downloaded")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "says"),
+    [
+        ("sparse_parity", "samples", r"1,000,000,000,000 strings of 43 bits need 1\.1 PiB of memory, and "),
+        ("prototypes", "dimensions", r"14,000 points of 1,000,000,000,000 dimensions.* need 149 PiB"),
+        ("back_copy", "length", r"20,500 sequences of 1,000,000,000,000 of 64 symbols need 437 PiB"),
+        ("student_teacher", "units", r"1,040 samples of 5 dimensions, of 1,000,000,000,000 units need"),
+        ("irregular_sinusoids", "points", r"points: 1,000,000,000,000 times need 58 TiB of memory"),
+        ("spiral", "paths", r"1,000,000,000,000 paths of 31 times need"),
+    ],
+)
+def test_it_is_said_how_much_memory_would_be_needed(name: str, key: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says + r".*\b\d+(\.\d)? [GM]iB are free$"):
+        changed(f"dataset {name}", key, LARGE).load(HERE, 0)
+
+
+def test_a_modulus_whose_pairs_do_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**6)
+    ModularArithmetic(113).load(HERE, 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**5)
+    with pytest.raises(
+        ValueError, match=r"^12,769 pairs of residues need 798 KiB of memory, and 98 KiB are free$"
+    ):
+        ModularArithmetic(113).load(HERE, 0)
+    with pytest.raises(ValueError, match="at most 1,000,000"):
+        ModularArithmetic(10**9)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**64, 1.0, True, None])
+def test_a_seed_that_would_repeat_another_is_refused(seed: Any) -> None:
+    """Generators take the last 32 bits of a seed: 2**32 would give the samples of 0."""
+    drawn = [torch.rand(3, generator=torch.Generator().manual_seed(s)) for s in (0, 2**32)]
+    assert torch.equal(*drawn)
+    for name in ("modular_arithmetic", "sparse_parity", "spiral", "prototypes", "digits", "back_copy"):
+        with pytest.raises(ValueError, match=r"^seed"):
+            build(COMPONENTS[f"dataset {name}"]).load(HERE, seed)
+    with pytest.raises(ValueError, match=r"^seed"):
+        seed_generators(seed)

@@ -16,23 +16,33 @@ import pytest
 from regrun.errors import UserError
 from regrun.record import Record, Status, atomic_writer, write_atomically
 
-MANIFEST = {"identity": "abc", "experiment": "e", "arm": "a", "seed": 0, "scale": "smoke"}
+MANIFEST = {
+    "identity": "abc",
+    "experiment": "e",
+    "arm": "a",
+    "seed": 0,
+    "scale": "smoke",
+    "command": "regrun experiment=e",
+    "steps": 3,
+    "device": "cpu",
+    "precision": "32-true",
+    "environment": {"commit": None, "versions": {}},
+}
 CONFIG = {"steps": 3}
 
 # Writes complete records one after another, as fast as it can, until it is killed.
-WRITER = """
+WRITER = f"""
 import sys
 from pathlib import Path
 from regrun.record import Record
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 for k in range(10**9):
-    record = Record(folder / f"r{k}")
-    record.begin({"identity": str(k), "experiment": "e", "arm": "a", "seed": k, "scale": "smoke",
-                  "padding": "x" * 20_000}, {"steps": 3, "padding": "y" * 20_000})
+    record = Record(folder / str(k))
+    record.begin({MANIFEST!r} | {{"padding": "x" * 20_000}}, {{"steps": 3, "padding": "y" * 20_000}})
     for step in range(4):
-        record.log(step, {"loss": 1 / (step + 1), "accuracy": step / 3})
-    record.finish({"loss": 0.25})
+        record.log(step, {{"loss": 1 / (step + 1), "accuracy": step / 3}})
+    record.finish({{"loss": 0.25}})
 """
 
 

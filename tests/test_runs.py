@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from conftest import SMOKE, Result, only_record, records
 from regrun.app import compose_config, plain_config
+from regrun.matrix.config import Table, load_table
 from regrun.procedures.trainer import Interruptible
 from regrun.record import Record, Status
 from regrun.run import STOP
@@ -166,6 +168,90 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     assert ours["state_dict"].keys() == theirs["state_dict"].keys()
     for name, value in theirs["state_dict"].items():
         assert torch.equal(ours["state_dict"][name], value), name
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["seed=4294967296"], "seed must lie between 0 and 4294967295, which is 2**32 - 1, got 4294967296"),
+        (["seed=-1"], "seed must lie between 0 and 4294967295"),
+        (["seed=true"], "seed: expected int, got True"),
+        (["checkpoint_seconds=soon"], "checkpoint_seconds: expected seconds, got 'soon'"),
+        (["checkpoint_seconds=true"], "checkpoint_seconds: expected seconds, got True"),
+        (["checkpoint_seconds=null"], "checkpoint_seconds: expected seconds, got None"),
+        (["checkpoint_seconds=-1"], "checkpoint_seconds must be at least 0, got -1"),
+        (["checkpoint_seconds=nan"], "checkpoint_seconds must be at least 0, got nan"),
+        (["dataset.modulus=1000000000"], "modulus must be at least 2, and at most 1,000,000, got 1000000000"),
+        (["dataset.modulus=1000000"], "1,000,000,000,000 pairs of residues need 58 TiB of memory, and "),
+        (
+            ["dataset=sparse_parity", "dataset.samples=1000000000000"],
+            "1,000,000,000,000 strings of 43 bits need 1.1 PiB of memory, and ",
+        ),
+        (
+            ["dataset=back_copy", "dataset.concentration=inf"],
+            "concentration must be a finite number, got inf",
+        ),
+        (
+            ["dataset=back_copy", "dataset.concentration=nan"],
+            "concentration must be a finite number, got nan",
+        ),
+        (["model.hidden=[1000000000000]"], "the run needs "),
+        (["model.hidden=[1000000000000,1000000000000]"], "the run needs "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_number_out_of_range_is_one_line(
+    regrun: Command, tmp_path: Path, words: list[str], says: str
+) -> None:
+    result = regrun("scale=smoke", "logger=csv", *words)
+    assert (result.code, len(result.err.splitlines())) == (2, 1), result.err
+    assert says in result.err
+    assert "of memory at once, and" in result.err or "the run needs" not in says
+    assert not list(tmp_path.iterdir())
+
+
+def test_seeds_that_generators_take_for_one_are_not_two_runs(regrun: Command, tmp_path: Path) -> None:
+    """They were two records with the same rows, which a verdict counts as independent."""
+    result = regrun("-m", *SMOKE, "seed=0,4294967296")
+    assert result.code == 1
+    assert "1 complete, 1 failed" in result.out
+    assert "seed must lie between 0 and 4294967295" in result.out
+    assert len(records(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["reproduce", "grokking", "--seeds", "4294967297"], "expected at most 4294967296"),
+        (["reproduce", "grokking", "--until-decided", "4294967297"], "expected at most 4294967296"),
+        (["matrix", "losses", "--seeds", "4294967297"], "expected at most 4294967296"),
+        (["report", "grokking", "--seeds", "-1"], "expected at least 1"),
+        (["reproduce", "grokking", "seeds=true"], "seeds: expected a number from 1 to 4294967296, got True"),
+        (["reproduce", "grokking", "seeds=0"], "seeds: expected a number from 1 to 4294967296, got 0"),
+        (
+            ["reproduce", "grokking", "seeds=many"],
+            "seeds: expected a number from 1 to 4294967296, got 'many'",
+        ),
+        (
+            ["-m", *SMOKE, "hydra/sweeper=arms", "hydra.sweeper.seeds=4294967297"],
+            "hydra.sweeper.seeds: expected 1 to 4294967296",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_there_are_only_so_many_seeds(regrun: Command, tmp_path: Path, words: list[str], says: str) -> None:
+    result = regrun(*words)
+    assert result.code == 2
+    assert says in result.err
+    assert "Traceback" not in result.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, True, 1.0])
+def test_the_seed_of_trials_is_one_that_there_is(seed: object) -> None:
+    table = load_table("losses").model_dump()
+    with pytest.raises(ValidationError, match="tuning_seed"):
+        Table.model_validate(table | {"tuning_seed": seed})
 
 
 def test_a_procedure_may_be_a_plain_function_of_a_study(

@@ -1,12 +1,25 @@
-"""Which files a run's numbers depend on."""
+"""Which files a run's numbers depend on, and what is kept where they changed under it."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import pytest
+
+from conftest import SMOKE, Result, only_record
+from regrun import provenance, sources
+from regrun.procedures.trainer import Interruptible
+from regrun.provenance import changes, with_part
+from regrun.record import Record
 from regrun.reproduction.experiment import load_experiment
+from regrun.run import STOP
 from regrun.sources import defining_module, source_hashes
+
+Command = Callable[..., Result]
 
 
 def test_re_exports_are_followed() -> None:
@@ -40,3 +53,113 @@ def test_every_module_that_a_component_imports_is_found() -> None:
 
 def test_what_is_not_regruns_is_left_out() -> None:
     assert source_hashes(["torch.optim.SGD", "somebody.elses.Class", "regrun.nothing.here"]) == {}
+
+
+def test_the_files_of_ones_own_package_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "a_paper_of_mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("from a_paper_of_mine.method import Method\n")
+    (package / "method.py").write_text("from .parts import half\nimport a_paper_of_mine.more\n")
+    (package / "parts.py").write_text("half = 0.5\n")
+    (package / "more.py").write_text("")
+    (package / "unused.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert source_hashes(["a_paper_of_mine.Method"]) == {}
+    monkeypatch.setenv("REGRUN_TRUST", "a_paper_of_mine")
+    sources.root_of.cache_clear()
+    before = source_hashes(["a_paper_of_mine.Method"])
+    names = {f"a_paper_of_mine{word}" for word in (".method", ".parts", ".more")}
+    assert before.keys() == names
+    (package / "parts.py").write_text("half = 0.25\n")
+    assert source_hashes(["a_paper_of_mine.Method"]) == before  # what this process has imported
+    sources.hash_of.cache_clear()
+    after = source_hashes(["a_paper_of_mine.Method"])
+    assert [name for name in before if before[name] != after[name]] == ["a_paper_of_mine.parts"]
+
+
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = Interruptible.on_train_batch_end
+
+    def look(self: Interruptible, trainer: Any, *rest: Any) -> None:
+        STOP.asked = STOP.asked or trainer.global_step == step
+        looked(self, trainer, *rest)
+
+    monkeypatch.setattr(Interruptible, "on_train_batch_end", look)
+
+
+def edit(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file be another from now on."""
+    hashes = provenance.source_hashes
+    monkeypatch.setattr(provenance, "source_hashes", lambda targets: {**hashes(targets), module: "edited"})
+
+
+def test_a_run_that_two_codes_compute_says_so_and_keeps_both(
+    regrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*SMOKE, "steps=60")
+    for step in (13, 23):  # the second time nothing has changed
+        with monkeypatch.context() as patch:
+            stop_at(step, patch)
+            result = regrun(*words)
+            assert result.code == 130
+            assert "the code changed" not in result.err
+    record = Record(only_record(tmp_path))
+    (first,) = record.manifest()["computed_by"]
+    edit("regrun.models.mlp", monkeypatch)
+    monkeypatch.setattr(provenance, "git_commit", lambda: "another")
+    with monkeypatch.context() as patch:
+        stop_at(33, patch)
+        result = regrun(*words)
+    says = "the code changed after step 23: regrun.models.mlp"
+    assert f"regrun: {record.directory.relative_to(tmp_path)}: {says}" in result.err
+    assert record.manifest()["notes"] == [says]
+    assert regrun(*words).code == 0
+    one, two = record.manifest()["computed_by"]
+    assert one == first
+    assert (two["after_step"], two["commit"], two["code"]["regrun.models.mlp"]) == (23, "another", "edited")
+    assert record.manifest()["notes"] == [says]
+    assert regrun(*words, "force=true").code == 0
+    assert [part["after_step"] for part in record.manifest()["computed_by"]] == [-1]
+    assert record.manifest()["notes"] == []
+
+
+def test_a_stage_of_another_code_is_said(
+    regrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*SMOKE, "procedure=hash_codes")
+    result = regrun(*words)
+    assert (result.code, result.err) == (0, "")
+    edit("regrun.models.mlp", monkeypatch)
+    result = regrun(*words, "procedure.neighbours=4")
+    (stage,) = tmp_path.glob("outputs/stages/*")
+    says = f"the stage {stage.relative_to(tmp_path)} was computed by another code: regrun.models.mlp"
+    assert says in result.err
+    (record,) = (Record(r) for r in tmp_path.glob("outputs/grokking/*neighbours*/*"))
+    assert record.manifest()["notes"] == [says]
+    assert [part.get("stage") for part in record.manifest()["computed_by"]] == [
+        str(stage.relative_to(tmp_path)),
+        None,
+    ]
+
+
+def part(after_step: int, code: str = "a", torch: str = "2", commit: str | None = "c") -> dict[str, Any]:
+    versions = {"torch": torch}
+    return {"commit": commit, "code": {"m": code}, "versions": versions, "after_step": after_step}
+
+
+def test_what_a_part_computed_and_was_forgotten_does_not_count() -> None:
+    parts = [part(-1)]
+    for step, code in ((10, "a"), (20, "b"), (20, "a")):
+        parts = with_part({"computed_by": parts}, part(step, code))
+    assert parts == [part(-1)]  # the second code saved nothing
+    parts = with_part({"computed_by": parts}, part(30, torch="3"))
+    assert parts == [part(-1), part(30, torch="3")]
+    assert changes(parts) == ["the code changed after step 30: torch 2, then 3"]
+    assert with_part({"computed_by": parts}, part(-1, "d")) == [part(-1, "d")]
+
+
+def test_of_a_run_that_was_begun_before_codes_were_kept_the_commit_tells() -> None:
+    for commit, said in (("c", 0), ("c+", 1), ("d", 1)):
+        parts = with_part({"environment": {"commit": commit}}, part(10, commit="c"))
+        assert [p["commit"] for p in parts] == [commit, "c"]
+        assert len(changes(parts)) == said

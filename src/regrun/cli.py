@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             try:
                 code = dispatch(words)
             except SystemExit as asked:  # by the parser of a verb's options
-                code = asked.code
+                code = int(asked.code or 0)
             except BrokenPipeError:  # the reader, such as `head`, has seen enough
                 code = 0
             flush()

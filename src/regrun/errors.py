@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import errno
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -12,13 +11,6 @@ NO_PLACE = {
     *(errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EFBIG),
     *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
 }
-# What numpy, torch and Python say of sizes that no memory holds, beside a MemoryError.
-TOO_LARGE = re.compile(
-    r"can't allocate memory|out of memory|not enough memory|storage size calculation overflow|"
-    r"overflow when unpacking|too large to convert|array is too big|maximum allowed dimension|"
-    r"unable to allocate|invalid buffer size|cannot fit 'int'",
-    re.IGNORECASE,
-)
 
 
 class UserError(Exception):
@@ -56,14 +48,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the known word nearest to ``word``, or the empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def too_large(error: BaseException) -> UserError | None:
-    """What to say of an error for which this machine's memory is too small; ``None`` if it is another."""
-    if isinstance(error, MemoryError) or TOO_LARGE.search(str(error)[:2000]):
-        reason = one_line(str(error).splitlines()[0] if str(error) else "")[:200]
-        return UserError(f"too large for this machine's memory: {reason or type(error).__name__}")
-    return None
 
 
 @contextmanager

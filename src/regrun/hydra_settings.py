@@ -82,7 +82,8 @@ def task_overrides(cfg: DictConfig) -> list[str]:
 
 def raw_list(node: Any) -> list[str]:
     """A list of words in which ``${...}`` is left as it is: reading them one by one would resolve it."""
-    return [str(word) for word in OmegaConf.to_container(node, resolve=False)]
+    words: Any = OmegaConf.to_container(node, resolve=False)
+    return [str(word) for word in words]
 
 
 def check_typed(overrides: Sequence[str], allowed: Sequence[str] = TYPED) -> None:

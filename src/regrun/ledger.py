@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,18 +56,29 @@ def write_entry(entry: Entry, file: Path) -> None:
     write_atomically(file, entry.sealed().model_dump_json(indent=1) + "\n")
 
 
-def entries(outputs: Path) -> Iterator[tuple[Path, Entry]]:
-    """The newest entry of every experiment and scale: this machine's own, else the committed one."""
+def entries(outputs: Path, complain: Callable[[str], None]) -> Iterator[tuple[Path, Entry]]:
+    """The newest entry of every experiment and scale: this machine's own, else the committed one.
+
+    Args:
+        outputs: where they lie.
+        complain: told of each that is damaged, and left out.
+    """
     found = {file.name: file for file in sorted((outputs / "ledger").glob("*.json"))}
     for file in sorted(outputs.glob("*/verdicts*.json")):
         found[file.name.replace("verdicts", file.parent.name, 1)] = file
     for name in sorted(found):
-        yield found[name], read_entry(found[name])
+        try:
+            entry = read_entry(found[name])
+        except UserError as error:
+            complain(str(error))
+            continue
+        yield found[name], entry
 
 
 def seconds_per_arm(outputs: Path, experiment: str, scale: str) -> dict[str, float]:
     """What a run of each arm took the last time, here or where the ledger was written; empty if unknown."""
     for file in (last_file(outputs, experiment, scale), ledger_file(outputs, experiment, scale)):
         if file.exists():
-            return {name: arm.seconds for name, arm in read_entry(file).arms.items() if arm.seconds}
+            with suppress(UserError):  # it is only about time
+                return {name: arm.seconds for name, arm in read_entry(file).arms.items() if arm.seconds}
     return {}

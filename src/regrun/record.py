@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import IO, Any
 import yaml
 from filelock import FileLock, Timeout
 
+from regrun.damage import MANIFEST, RESULT, WHERE_GIVEN, DamagedError, check_archive, read_json, read_table
 from regrun.errors import UserError
 
 SCHEMA = 1
@@ -31,6 +32,7 @@ FILES = (
 FOLDERS = ("wandb",)  # of the loggers
 PARTIAL = re.compile(rf"\.({'|'.join(map(re.escape, FILES))})\.\d+-[0-9a-f]{{8}}")
 TAIL = 2**16  # bytes, more than any row has
+LONGEST_STEP = 18  # digits
 
 
 class Status(StrEnum):
@@ -42,6 +44,16 @@ class Status(StrEnum):
     FAILED = "failed"
     DIED = "died"
     COMPLETE = "complete"
+    DAMAGED = "damaged"  # its files cannot be read
+
+
+Row = tuple[int, dict[str, float]]
+"""A step and its metrics."""
+
+
+def is_status(value: Any) -> bool:
+    """Whether a value of JSON is a status that a run can write."""
+    return isinstance(value, str) and value in {*Status} - {Status.ABSENT, Status.DAMAGED}
 
 
 class RecordBusyError(UserError):
@@ -64,7 +76,8 @@ class Record:
 
     A row's step only grows. Files that are rewritten are written beside their place and moved there, so
     a reader, or a process that comes after a ``kill -9``, never meets half a file; ``metrics.csv`` is
-    appended to, and a torn last row is dropped when the run resumes.
+    appended to, and a torn last row is dropped when the run resumes. Rows that were there when the
+    checkpoint was saved are on the disk before it is, and a resumed run begins with them or not at all.
 
     Args:
         directory: need not exist yet.
@@ -85,49 +98,113 @@ class Record:
         self._sharers = 1
         self._columns: list[str] = []
         self._last_step = -1
+        self._rows = 0
+        self._digest = hashlib.sha256()  # of all rows
         self._stream: IO[str] | None = None
 
     # --------------------------------------------------------------- reading
 
     @property
     def status(self) -> Status:
-        """Where the run stands, told from the files and the lock alone."""
-        if self.result_file.exists():
-            return Status.COMPLETE
-        manifest = self.manifest()
-        if not manifest:
-            return Status.ABSENT
-        status = Status(manifest["status"])
-        # Killed between its last manifest and its result, a run calls itself complete and is not.
-        if status in (Status.RUNNING, Status.COMPLETE):
-            return Status.RUNNING if self.is_locked() else Status.DIED
-        return status
+        """Where the run stands, told from the files and the lock alone; raises nothing."""
+        try:
+            manifest = self.manifest()
+            if self.result_file.exists():
+                self.result()
+                # Another process may be starting it over.
+                return Status.COMPLETE if manifest else self._locked_or(Status.DAMAGED)
+            if not manifest:
+                return Status.ABSENT
+            status = Status(manifest["status"])
+            # Killed between its last manifest and its result, a run calls itself complete and is not.
+            return self._locked_or(Status.DIED) if status in (Status.RUNNING, Status.COMPLETE) else status
+        except (DamagedError, OSError):
+            return Status.DAMAGED
+
+    def is_absent(self) -> bool:
+        """Whether there is nothing of a run in the folder."""
+        files = (self.manifest_file, self.result_file, self.metrics, self.checkpoint)
+        return not any(file.exists() for file in files)
+
+    def _locked_or(self, otherwise: Status) -> Status:
+        return Status.RUNNING if self.is_locked() else otherwise
 
     def is_locked(self) -> bool:
-        """Whether a living process is writing this record."""
-        if not (self.directory / "lock").exists():
+        """Whether a living process is writing this record.
+
+        Raises:
+            DamagedError: if the lock cannot be one.
+        """
+        lock = self.directory / "lock"
+        if not lock.exists():
             return False
-        probe = FileLock(self.directory / "lock", is_singleton=False)
+        probe = FileLock(lock, is_singleton=False)
         try:
             probe.acquire(timeout=0)
         except Timeout:
             return True
+        except OSError as error:
+            if lock.is_file():
+                raise
+            raise DamagedError(lock, "it is no file") from error
         probe.release()
+        return False
+
+    def check(self) -> None:
+        """Look at every file, unless another process is writing them.
+
+        Raises:
+            DamagedError: names the first that is not as a run leaves it.
+        """
+        try:
+            self._look()
+        except DamagedError:
+            if not self.is_locked():
+                raise
+
+    def _look(self) -> None:
+        self.is_locked()
+        manifest = self.manifest()
+        if self.result_file.exists():
+            self.result()
+        if not manifest and not self.is_absent():
+            raise DamagedError(self.manifest_file, "it is missing")
+        if manifest and not self.config_file.is_file():
+            raise DamagedError(self.config_file, "it is missing")
+        self.history()
+        check_archive(self.checkpoint)
+
+    def check_whole(self) -> None:
+        """Look at every file, and at the seal of a complete record.
+
+        Raises:
+            DamagedError: names the first that is not as a run leaves it.
+        """
+        self.check()
+        if self.status is Status.COMPLETE and not self.is_intact():
+            raise DamagedError(self.directory, "it was changed after it was completed")
+
+    def is_damaged(self) -> bool:
+        """Whether ``check_whole`` finds something."""
+        try:
+            self.check_whole()
+        except DamagedError:
+            return True
         return False
 
     def result(self) -> dict[str, Any]:
         """The content of ``result.json``.
 
         Raises:
-            UserError: if it is not JSON.
+            DamagedError: if it cannot be read as one.
         """
-        return _read_json(self.result_file)
+        return read_json(self.result_file, RESULT, {})
 
     def final_metrics(self) -> dict[str, float]:
         """The last metrics of a complete run; those that were not finite, for which JSON has null, are nan.
 
         Raises:
-            UserError: if ``result.json`` is not JSON.
+            DamagedError: if ``result.json`` cannot be read as one.
         """
         metrics = self.result()["metrics"]
         return {name: math.nan if value is None else value for name, value in metrics.items()}
@@ -136,35 +213,42 @@ class Record:
         """The content of ``run.json``, empty if there is none.
 
         Raises:
-            UserError: if it is not JSON.
+            DamagedError: if it cannot be read as one.
         """
-        return _read_json(self.manifest_file) if self.manifest_file.exists() else {}
+        if not self.manifest_file.exists():
+            return {}
+        return read_json(self.manifest_file, {**MANIFEST, "status": is_status}, WHERE_GIVEN)
 
-    def history(self) -> list[tuple[int, dict[str, float]]]:
-        """``(step, metrics)`` of every whole row of ``metrics.csv``; a torn last row is left out."""
+    def seen(self) -> bytes:
+        """``run.json`` as it is, whatever it holds; empty if there is none."""
         try:
-            text = self.metrics.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return []
-        whole = text[: text.rfind("\n") + 1]
-        rows = csv.DictReader(whole.splitlines())
+            return self.manifest_file.read_bytes()
+        except OSError:
+            return b""
+
+    def history(self) -> list[Row]:
+        """``(step, metrics)`` of every whole row of ``metrics.csv``; a torn last row is left out.
+
+        Raises:
+            DamagedError: if it is no such table.
+        """
+        names, rows = read_table(self.metrics)
         return [
-            (int(row.pop("step")), {name: float(value) for name, value in row.items() if value != ""})
-            for row in rows
+            (step, {name: v for name, v in zip(names, values, strict=True) if v is not None})
+            for step, values in rows
         ]
 
     def curves(self) -> dict[str, tuple[list[int], list[float]]]:
-        """``(steps, values)`` of each metric: its column of ``metrics.csv``, where it has a value."""
-        try:
-            text = self.metrics.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return {}
-        names, *rows = [*csv.reader(text[: text.rfind("\n") + 1].splitlines())] or [[]]
-        steps = [int(row[0]) for row in rows]
+        """``(steps, values)`` of each metric: its column of ``metrics.csv``, where it has a value.
+
+        Raises:
+            DamagedError: if it is no such table.
+        """
+        names, rows = read_table(self.metrics)
         curves = {}
-        for k, name in enumerate(names[1:], start=1):
-            kept = [j for j, row in enumerate(rows) if row[k] != ""]
-            curves[name] = ([steps[j] for j in kept], [float(rows[j][k]) for j in kept])
+        for k, name in enumerate(names):
+            kept = [(step, v) for step, values in rows if (v := values[k]) is not None]
+            curves[name] = ([step for step, _ in kept], [v for _, v in kept])
         return curves
 
     def last_step(self) -> int:
@@ -174,13 +258,17 @@ class Record:
                 stream.seek(0, os.SEEK_END)
                 stream.seek(max(0, stream.tell() - TAIL))
                 rows = stream.read().rpartition(b"\n")[0].splitlines()
-        except FileNotFoundError:
+        except OSError:
             return -1
         step = rows[-1].partition(b",")[0] if rows else b""
-        return int(step) if step.isdigit() else -1
+        return int(step) if step.isdigit() and len(step) <= LONGEST_STEP else -1
 
     def is_intact(self) -> bool:
-        """Whether a complete record's config, metrics and result are as the run left them."""
+        """Whether a complete record's config, metrics and result are as the run left them.
+
+        Raises:
+            DamagedError: if the result cannot be read as one.
+        """
         result = self.result()
         seal = result.pop("seal", None)
         return seal == self._seal(result)
@@ -192,8 +280,9 @@ class Record:
         manifest: Mapping[str, Any],
         config: Mapping[str, Any],
         resume_step: int | None = None,
-        as_seen: Mapping[str, Any] | None = None,
+        as_seen: bytes | None = None,
         sharers: int = 1,
+        recorded: Mapping[str, Any] | None = None,
     ) -> None:
         """Take the record for writing.
 
@@ -202,14 +291,20 @@ class Record:
             config: the resolved config.
             resume_step: the step of the checkpoint that the run goes on from; rows after it are
                 forgotten. ``None`` forgets all that an earlier attempt left.
-            as_seen: what ``run.json`` said when the checkpoint was looked at, if that matters.
+            as_seen: what ``seen`` gave when the checkpoint was looked at, if that matters.
             sharers: how many runs this process does at once; each counts its share of the time.
+            recorded: what ``recorded`` gave when the checkpoint was saved.
 
         Raises:
-            RecordBusyError: if another process is writing it, or ``run.json`` no longer says ``as_seen``.
+            RecordBusyError: if another process is writing it, or ``seen`` no longer gives ``as_seen``.
+            DamagedError: if the run is to go on, and what was recorded before the checkpoint is not there.
+            UserError: if there cannot be such a folder.
         """
         self.check_ours()
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise UserError(f"{self.directory} is a file, where a run's folder is to be") from error
         try:
             self._lock.acquire(timeout=0.5, poll_interval=0.05)  # others look whether it is held
         except Timeout:
@@ -218,12 +313,19 @@ class Record:
                 f"{self.directory} is being written by process {earlier.get('pid', '?')} "
                 f"on {earlier.get('environment', {}).get('host', '?')}; wait for it, or stop it"
             ) from None
-        if as_seen is not None and self.manifest() != as_seen:
+        except IsADirectoryError as error:
+            raise DamagedError(self.directory / "lock", "it is no file") from error
+        if as_seen is not None and self.seen() != as_seen:
             self._lock.release()
             raise RecordBusyError(f"another process has written {self.directory} meanwhile; look again")
         fresh = not self.manifest_file.exists()
         try:
+            if resume_step is not None and recorded:
+                self._check_recorded(recorded)
             self._take(manifest, config, resume_step, sharers)
+        except UserError:
+            self._lock.release()
+            raise
         except OSError:
             self._lock.release()
             if fresh:
@@ -236,6 +338,7 @@ class Record:
         if resume_step is None:
             self._clear()
         earlier = self.manifest()
+        kept = [] if resume_step is None else [row for row in self.history() if row[0] <= resume_step]
         self._sharers = sharers
         self._wall_origin = time.monotonic() - sharers * earlier.get("wall_seconds", 0.0)
         self._cpu_origin = time.process_time() - sharers * earlier.get("cpu_seconds", 0.0)
@@ -252,17 +355,53 @@ class Record:
         }
         self._write_manifest()
         write_atomically(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-        kept = [(k, row) for k, row in self.history() if resume_step is not None and k <= resume_step]
-        self._last_step = kept[-1][0] if kept else -1
         self._columns = list(dict.fromkeys(name for _, row in kept for name in row))
+        self._last_step, self._rows, self._digest = -1, 0, hashlib.sha256()
+        for row in kept:
+            self._count(row)
         if kept:
             self._rewrite(kept)
+
+    def _check_recorded(self, recorded: Mapping[str, Any]) -> None:
+        """Raise ``DamagedError`` unless the record still begins with the rows it had once."""
+        rows = self.history()[: recorded["rows"]]
+        counted = f"{recorded['rows']} rows, up to step {recorded['last_step']}"
+        if not self.metrics.exists() and recorded["rows"]:
+            raise DamagedError(self.metrics, f"it is missing, and had {counted}, when the state was saved")
+        if len(rows) < recorded["rows"]:
+            raise DamagedError(
+                self.metrics, f"it has {len(rows)} whole rows, and had {counted}, when the state was saved"
+            )
+        if hashlib.sha256(b"".join(map(text_of, rows))).hexdigest() != recorded["digest"]:
+            raise DamagedError(self.metrics, "its rows are not those that it had when the state was saved")
+
+    def recorded(self) -> dict[str, Any]:
+        """What has been logged so far, by which a later attempt can tell whether it is still there.
+
+        It is on the disk, come what may, when this returns: a checkpoint that is saved next may count on it.
+        """
+        if self._stream is not None:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        return {"rows": self._rows, "last_step": self._last_step, "digest": self._digest.hexdigest()}
+
+    def amend(self, **changes: Any) -> None:
+        """Let ``run.json`` say something else, when it is next written."""
+        self._manifest |= changes
+
+    def _count(self, row: Row) -> None:
+        self._last_step = row[0]
+        self._rows += 1
+        self._digest.update(text_of(row))
 
     def log(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Append a row; returns whether it was new (a step already there is ignored)."""
         if step <= self._last_step:
             return False
-        self._last_step = step
+        metrics = {
+            name: float(value) for name, value in metrics.items()
+        }  # numpy's floats are spelt otherwise
+        self._count((step, metrics))
         if new := [name for name in metrics if name not in self._columns]:
             self._close_stream()
             self._columns += new
@@ -278,6 +417,7 @@ class Record:
         """Complete the run. The result is the last thing written."""
         self._close_stream()
         self._set_status(Status.COMPLETE)
+        metrics = {name: float(value) for name, value in metrics.items()}
         result = {
             "schema": SCHEMA,
             **{k: self._manifest.get(k) for k in ("identity", "experiment", "arm", "seed", "scale")},
@@ -311,7 +451,7 @@ class Record:
     def _write_manifest(self) -> None:
         write_atomically(self.manifest_file, json.dumps(self._manifest, indent=1) + "\n")
 
-    def _rewrite(self, rows: list[tuple[int, dict[str, float]]]) -> None:
+    def _rewrite(self, rows: Iterable[Row]) -> None:
         with atomic_writer(self.metrics) as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(["step", *self._columns])
@@ -365,8 +505,15 @@ class Record:
     def _seal(self, result: Mapping[str, Any]) -> str:
         digest = hashlib.sha256(json.dumps(result, sort_keys=True).encode())
         for file in (self.config_file, self.metrics):
-            digest.update(file.read_bytes() if file.exists() else b"")
+            with suppress(OSError):  # it is not there, or no file
+                digest.update(file.read_bytes())
         return digest.hexdigest()
+
+
+def text_of(row: Row) -> bytes:
+    """A row as it is hashed: the same for every order of its columns."""
+    step, metrics = row
+    return repr((step, sorted(metrics.items()))).encode()
 
 
 def _write_row(writer: Any, columns: list[str], step: int, metrics: Mapping[str, float]) -> None:
@@ -374,17 +521,15 @@ def _write_row(writer: Any, columns: list[str], step: int, metrics: Mapping[str,
     writer.writerow([step, *(repr(metrics[name]) if name in metrics else "" for name in columns)])
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(
-            f"{file} was damaged since it was written; remove its folder to run it again"
-        ) from error
-
-
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def put_in_place(partial: Path, target: Path) -> None:
+    """Move a file that has been written beside its place there, once it is on the disk, come what may."""
+    with partial.open("rb") as stream:
+        os.fsync(stream.fileno())
+    partial.replace(target)
 
 
 class atomic_writer:  # noqa: N801

@@ -12,14 +12,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from regrun.console import Display
+from regrun.console import Display, complain
+from regrun.damage import DamagedError
 from regrun.environment import describe_environment
 from regrun.environment_values import check_secrets
-from regrun.errors import UserError, naming_full_disks, one_line, too_large
+from regrun.errors import UserError, naming_full_disks, one_line
 from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
+from regrun.memory import too_large
 from regrun.placement import check_components
 from regrun.procedures.base import Description, Procedure, Stage, StoppedError, StopRequest
+from regrun.provenance import Part, changes, part_of, stage_parts, with_part
 from regrun.record import Record, RecordBusyError, Status
 from regrun.whitelist import check_target_names, make_importable, trusted_packages
 
@@ -56,12 +59,14 @@ class Run:
         self.config_dirs = config_dirs
         self.display = display
         self.record = Record(directory)
-        self.seen = self.record.manifest()
+        self.seen = self.record.seen()
         self.identity = fingerprint(config)
         check_secrets([config, overrides])
         self.loggers: list[Logger] = []
         self.is_main_process = is_first_process()
         self.begun = False
+        self.computed_by: list[Part] = []  # stages first
+        self.notes: list[str] = []
 
         self.seed: int = config["seed"]
         self.scale = str(config["scale"])
@@ -73,8 +78,15 @@ class Run:
         self.stop = STOP
 
     def is_complete(self) -> bool:
-        """Whether there is nothing to do; shows the results if so."""
-        if self.config["force"] or self.record.status is not Status.COMPLETE:
+        """Whether there is nothing to do; shows the results if so.
+
+        Raises:
+            DamagedError: if the record is not as a run leaves it.
+        """
+        if self.config["force"]:
+            return False
+        self.record.check_whole()
+        if self.record.status is not Status.COMPLETE:
             return False
         self.display.note(f"already complete: {self.record.directory} (force=true runs it again)")
         self.display.results(self.record.final_metrics(), self.record.directory)
@@ -99,7 +111,7 @@ class Run:
                 metrics = procedure(self)
                 self.complete(metrics)
             except BaseException as error:
-                raise self.abandon(too_large(error) or error) from error
+                raise self.abandon(error) from error
         self.display.results(metrics, self.record.directory)
 
     def complete(self, metrics: dict[str, float]) -> None:
@@ -113,6 +125,7 @@ class Run:
     def abandon(self, error: BaseException) -> BaseException:
         """The procedure has raised: leave the record unfinished; returns the error for the user."""
         self.display.stop()
+        error = too_large(error) or error
         # Lightning exits on a KeyboardInterrupt.
         stopped = isinstance(error, StoppedError | KeyboardInterrupt | SystemExit)
         if not self.begun and isinstance(error, ValueError):
@@ -142,12 +155,13 @@ class Run:
         if not description.is_main_process:
             self.is_main_process = False
             return
-        data = self.record.manifest().get("data_fingerprint", "")
-        if description.resume_step is not None and data != description.data_fingerprint:
-            raise UserError(
-                f"the data have changed since {self.record.directory} was begun; "
-                "force=true starts it over with the new data"
-            )
+        earlier = {} if self.config["force"] else self._look_back(description)
+        step = description.resume_step
+        self.computed_by += with_part(
+            earlier, part_of(self.config["procedure"], -1 if step is None else step)
+        )
+        self.notes = list(description.notes)
+        self._note_changes()
         self.record.begin(
             {
                 "identity": self.identity,
@@ -162,13 +176,16 @@ class Run:
                 "precision": description.precision,
                 "sizes": dict(description.sizes),
                 "data_fingerprint": description.data_fingerprint,
-                "notes": list(description.notes),
+                "data_dir": str(self.data_dir.absolute()),
+                "notes": self.notes,
                 "environment": describe_environment(),
+                "computed_by": self.computed_by,
             },
             self.config,
             description.resume_step,
             self.seen,
             description.sharers,
+            description.recorded,
         )
         self.begun = True
         facts = {
@@ -186,6 +203,33 @@ class Run:
         self._start_loggers()
         title = f"{self.experiment} {self.arm} seed {self.seed}"
         self.display.start(title, description.steps, description.resume_step or 0)
+
+    def _look_back(self, description: Description) -> dict[str, Any]:
+        """What ``run.json`` says of earlier attempts.
+
+        Raises:
+            DamagedError: if the record is not as a run leaves it.
+            UserError: if it goes on with other data.
+        """
+        self.record.check()
+        earlier = self.record.manifest()
+        if description.resume_step is None:
+            return earlier
+        if not earlier:
+            raise DamagedError(self.record.manifest_file, "it is missing, and there is a checkpoint")
+        if earlier.get("data_fingerprint", "") != description.data_fingerprint:
+            raise UserError(
+                f"the data have changed since {self.record.directory} was begun; "
+                "force=true starts it over with the new data"
+            )
+        return earlier
+
+    def _note_changes(self) -> None:
+        """Say, and keep, where more than one code has computed the run."""
+        for line in changes(self.computed_by):
+            if line not in self.notes:
+                self.notes.append(line)
+                complain(f"{self.record.directory}: {line}")
 
     def _start_loggers(self) -> None:
         info = RunInfo(
@@ -208,6 +252,8 @@ class Run:
 
         config = {**self.config, "procedure": self.config["procedure"][name], "logger": {}, "force": False}
         directory = Path(config["outputs"]) / "stages" / f"seed{self.seed}-{fingerprint(config)}"
+        if self.config["force"]:  # what is good is kept: other runs begin with it, too
+            config["force"] = Record(directory).is_damaged()
         while True:
             part = Run(
                 config,
@@ -219,14 +265,32 @@ class Run:
                 Display(silent=True),
             )
             record = part.record
-            if record.status is Status.COMPLETE and record.checkpoint.exists():
-                curves = {name: dict(zip(*columns, strict=True)) for name, columns in record.curves().items()}
-                return Stage(record.checkpoint, record.final_metrics(), curves, directory)
+            if not config["force"]:
+                record.check_whole()
+            if record.status is Status.COMPLETE and record.checkpoint.exists() and not config["force"]:
+                return self._found(record)
             try:
                 with untouched_generators():
                     part.execute(procedure)
             except RecordBusyError:
                 self._wait_for(record)
+            config["force"] = False
+
+    def _found(self, record: Record) -> Stage:
+        """A stage that is done, once it is noted what computed it."""
+        manifest = record.manifest()
+        self.computed_by[:0] = stage_parts(manifest, str(record.directory))
+        if self.begun:
+            self._note_changes()
+            self.record.amend(computed_by=self.computed_by, notes=self.notes)
+        curves = {name: dict(zip(*columns, strict=True)) for name, columns in record.curves().items()}
+        return Stage(
+            record.checkpoint,
+            record.final_metrics(),
+            curves,
+            record.directory,
+            manifest.get("data_fingerprint", ""),
+        )
 
     def _wait_for(self, record: Record) -> None:
         while record.is_locked():
@@ -241,6 +305,10 @@ class Run:
         for logger in self.loggers:
             logger.log(step, metrics)
         self.display.evaluated(metrics)
+
+    def recorded(self) -> dict[str, Any]:
+        """What has been logged so far; see ``Context``. Empty in processes that do not record."""
+        return self.record.recorded() if self.begun else {}
 
     def show(self, step: int, loss: float) -> None:
         """Move the progress bar."""
@@ -294,7 +362,8 @@ def _construct(nodes: Mapping[str, Any], kind: Any, group: str = "") -> dict[str
             cause = cause.__cause__
         text = "\n".join([str(error), *getattr(error, "__notes__", [])])
         where = re.search(r"full_key: (?:procedure\.)?(\S+)", text)
-        raise UserError(f"{where[1]}: {one_line(cause)}" if where else one_line(cause)) from error
+        says = one_line(too_large(cause) or cause)
+        raise UserError(f"{where[1]}: {says}" if where else says) from error
 
 
 def is_first_process() -> bool:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from regrun.errors import UserError, nearest
+from regrun.errors import UserError, nearest, one_line
 from regrun.placement import check_components
+from regrun.ranges import SEEDS, check_seconds, check_seed
 
 SCALES = ("smoke", "small", "paper")
-LARGEST_SEED = 2**32 - 1  # generators take no more bits, and would draw the same for two seeds
 TYPES: Mapping[str, Any] = {
-    "seed": int,
     "seeds": int,
     "scale": Literal["smoke", "small", "paper"],
     "data_dir": str,
     "outputs": str,
     "force": bool,
     "probe_errors": Literal["refuse", "skip"],
-    "checkpoint_seconds": float,
     "engine": Literal["auto", "one_by_one", "vmap"],
     "paper": dict[str, Any],
     "arms": dict[str, Any],
@@ -64,10 +62,13 @@ def check_run_values(config: Mapping[str, Any]) -> None:
                 hint = nearest(str(name), known) or f" (known: {', '.join(known)})"
                 raise UserError(f"unknown key '{group}.{name}'{hint}")
             check_components(value, known[name], f"{group}.{name}")
+    try:
+        check_seed(config["seed"])
+        check_seconds(config["checkpoint_seconds"], "checkpoint_seconds")
+    except ValueError as error:
+        raise UserError(one_line(error)) from error
     for key, value, low, high in (
-        ("seed", config["seed"], 0, LARGEST_SEED),
-        ("seeds", config["seeds"], 1, LARGEST_SEED),
-        ("checkpoint_seconds", config["checkpoint_seconds"], 0, None),
+        ("seeds", config["seeds"], 1, SEEDS),
         ("trainer.num_nodes", config["trainer"]["num_nodes"], 1, None),
         ("trainer.threads", config["trainer"].get("threads"), 1, 2**15),
     ):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+
+from regrun.whitelist import TRUSTED, make_importable, trusted_packages
 
 ROOT = Path(__file__).parent
 # A change in another package leaves a run's numbers as they are.
@@ -30,19 +33,39 @@ NUMERICAL = (
 def source_hashes(targets: Iterable[str]) -> dict[str, str]:
     """A hash of every file that the named classes are made of, by module.
 
+    A file is read once in a process: what has been imported does not change with it.
+
     Args:
-        targets: dotted names, as a config has them; those that are not regrun's are left out.
+        targets: dotted names, as a config has them; those that are neither regrun's nor of a package that the
+            user trusts are left out.
     """
+    make_importable()
     found: dict[str, str] = {}
-    todo = [defining_module(target) for target in targets if target.startswith("regrun.")]
+    todo = [defining_module(target) for target in targets if package_of(target) in own_packages()]
     while todo:
         module = todo.pop()
         file = file_of(module)
-        if module in found or file is None or package_of(module) not in NUMERICAL:
+        if module in found or file is None or not is_numerical(module):
             continue
-        found[module] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-        todo += imported_modules(file)
+        found[module] = hash_of(file)
+        todo += imported_modules(module, file)
     return dict(sorted(found.items()))
+
+
+def own_packages() -> set[str]:
+    """regrun, and the packages that the user trusts besides those that everybody has."""
+    return {"regrun", *(name.split(".")[0] for name in trusted_packages()[len(TRUSTED) :])}
+
+
+def is_numerical(module: str) -> bool:
+    """Whether numbers may depend on a module: any of the user's own."""
+    package, _, rest = module.partition(".")
+    return package != "regrun" or rest.split(".")[0] in NUMERICAL
+
+
+def package_of(module: str) -> str:
+    """``regrun`` for ``regrun.data.base``."""
+    return module.split(".")[0]
 
 
 def defining_module(name: str) -> str:
@@ -53,36 +76,72 @@ def defining_module(name: str) -> str:
     file = file_of(module)
     if file is None:  # an attribute of a class
         return defining_module(module) if module else name
-    exported = re_exports(file).get(attribute)
+    exported = re_exports(module, file).get(attribute)
     return defining_module(exported) if exported else module
 
 
-def package_of(module: str) -> str:
-    """``data`` for ``regrun.data.base``."""
-    return [*module.split("."), ""][1]
-
-
 def file_of(module: str) -> Path | None:
-    """The source of a module of regrun; ``None`` if there is none."""
-    path = ROOT.joinpath(*module.split(".")[1:])
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
+    """The source of a module; ``None`` if there is none."""
+    package, *parts = module.split(".")
+    root = root_of(package)
+    if root is None:
+        return None
+    if not parts and root.is_file():
+        return root
+    path = root.joinpath(*parts)
+    for file in (path.with_suffix(".py"), path / "__init__.py") if parts else (path / "__init__.py",):
         if file.is_file():
             return file
     return None
 
 
 @cache
-def re_exports(file: Path) -> dict[str, str]:
-    """The names that a file imports from regrun, and where from."""
-    return {
-        alias.asname or alias.name: f"{node.module}.{alias.name}"
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("regrun")
-        for alias in node.names
-    }
+def root_of(package: str) -> Path | None:
+    """The folder of a package, or the file of a module that is no package; ``None`` if there is neither."""
+    if package == "regrun":
+        return ROOT
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None:
+        return None
+    file = Path(spec.origin)
+    return file.parent if spec.submodule_search_locations else file
 
 
-def imported_modules(file: Path) -> Iterator[str]:
-    """The modules of regrun from which a file imports something."""
-    for name in re_exports(file).values():
+@cache
+def hash_of(file: Path) -> str:
+    """Of a file's content, in hexadecimal."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+@cache
+def re_exports(module: str, file: Path) -> dict[str, str]:
+    """The names that a module imports from its own package, and where from."""
+    package = package_of(module)
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            source = absolute(node, module, file)
+            if package_of(source) == package:
+                found |= {alias.asname or alias.name: f"{source}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if package_of(alias.name) == package]
+            found |= {name: name for name in names}
+    return found
+
+
+def absolute(node: ast.ImportFrom, module: str, file: Path) -> str:
+    """The module that a ``from ... import`` names, relative or not."""
+    if not node.level:
+        return node.module or ""
+    above = module.split(".")
+    above = above[: len(above) - node.level + (file.name == "__init__.py")]
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def imported_modules(module: str, file: Path) -> Iterator[str]:
+    """The modules of its own package from which a module imports something."""
+    for name in re_exports(module, file).values():
         yield defining_module(name)

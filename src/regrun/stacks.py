@@ -13,6 +13,7 @@ from regrun.app import experiment_name, plain_config
 from regrun.arms import arm_name, read_arms
 from regrun.composition import Composer
 from regrun.console import Display
+from regrun.damage import DamagedError
 from regrun.errors import UserError, naming_full_disks
 from regrun.hydra_settings import task_overrides
 from regrun.job import (
@@ -152,6 +153,8 @@ def run_stack(stack: Sequence[Candidate], silent: bool) -> list[Outcome]:
             checkpoint.unlink(missing_ok=True)
         try:
             endings = train_stacked(members, checkpoint, most)
+        except DamagedError as error:
+            endings = [error] * len(runs)
         except BaseException as error:
             for run in runs:
                 run.abandon(error)

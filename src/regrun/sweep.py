@@ -67,8 +67,10 @@ class Job:
 
     @property
     def status(self) -> Status:
-        """Where the run stands."""
-        return Record(self.directory).status
+        """Where the run stands; one that is complete and was changed since is damaged."""
+        record = Record(self.directory)
+        status = record.status
+        return Status.DAMAGED if status is Status.COMPLETE and not record.is_intact() else status
 
     def outcome(self, was_there: bool = False) -> Outcome:
         """How far the run has come; one that is neither complete nor absent is interrupted."""

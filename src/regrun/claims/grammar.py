@@ -220,8 +220,12 @@ class Parser:
             if node.id in self.families:
                 return self.families[node.id]
             raise ClaimError(f"unknown arm {node.id!r}{nearest(node.id, [*self.arms, *self.families])}")
-        one = isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords
-        if one and isinstance(node.func, ast.Name):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and len(node.args) == 1
+            and not node.keywords
+        ):
             family = node.func.id
             members = self.families.get(family)
             if members is None:

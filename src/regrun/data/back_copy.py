@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Samples, Splits, Tokens
+from regrun.data.base import Dataset, Samples, Splits, Tokens, generator_of
 from regrun.data.criteria import NextToken
+from regrun.memory import check_memory
+from regrun.ranges import check_finite, check_whole
 
 
 class BackCopy(Dataset):
@@ -36,6 +38,8 @@ class BackCopy(Dataset):
         train: int = 20_000,
         test: int = 500,
     ) -> None:
+        check_whole(symbols=symbols, triggers=triggers, length=length, train=train, test=test)
+        check_finite(concentration=concentration)
         if not 0 < triggers < symbols or length < 3 or min(train, test) < 1 or concentration <= 0:
             raise ValueError(
                 "triggers must lie between 0 and symbols, length be at least 3, train and test at least 1, "
@@ -52,8 +56,17 @@ class BackCopy(Dataset):
         self.criterion = NextToken()
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """See ``Dataset``."""
-        generator = torch.Generator().manual_seed(seed)
+        """See ``Dataset``.
+
+        Raises:
+            ValueError: if there is too little memory.
+        """
+        largest = max(self.train, self.test)
+        check_memory(
+            f"{self.train + self.test:,} sequences of {self.length:,} of {self.symbols:,} symbols",
+            24 * (self.train + self.test) * (self.length + 1) + 16 * self.symbols * (self.symbols + largest),
+        )
+        generator = generator_of(seed)
         # A Dirichlet draw is one of independent gamma variables, normalized.
         shape = torch.full((self.symbols, self.symbols), self.concentration, dtype=torch.float64)
         chain = torch._standard_gamma(shape, generator=generator).clamp_min(1e-30)

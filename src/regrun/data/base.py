@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from regrun.data.criteria import Classification, Criterion
+from regrun.ranges import check_finite, check_seed
 
 
 class Mixture(NamedTuple):
@@ -247,17 +248,32 @@ class Dataset(ABC):
         """
 
 
+def generator_of(seed: int) -> torch.Generator:
+    """The generator of everything random about data.
+
+    Raises:
+        ValueError: if there is no such seed.
+    """
+    return torch.Generator().manual_seed(check_seed(seed))
+
+
 def split_at_random(n: int, train_fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Positions of the train and the test samples: a random split of ``range(n)``.
 
     Train gets ``int(train_fraction * n)`` samples, as the papers' code has it.
+
+    Raises:
+        ValueError: if a split would have none.
     """
     order = torch.randperm(n, generator=generator)
     cut = int(train_fraction * n)
+    if not 0 < cut < n:
+        raise ValueError(f"train_fraction={train_fraction} of {n} samples leaves a split without samples")
     return order[:cut], order[cut:]
 
 
 def check_fraction(name: str, value: float) -> None:
     """Raise ``ValueError`` unless ``0 < value < 1``."""
+    check_finite(**{name: value})
     if not 0 < value < 1:
         raise ValueError(f"{name} must lie strictly between 0 and 1, got {value}")

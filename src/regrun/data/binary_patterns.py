@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from regrun.data.base import Dataset, Features, Samples, Splits, check_fraction, split_at_random
+from regrun.data.base import Dataset, Features, Samples, Splits, check_fraction, generator_of, split_at_random
+from regrun.ranges import check_whole
 
 
 class BinaryPatterns(Dataset):
@@ -22,6 +23,7 @@ class BinaryPatterns(Dataset):
     """
 
     def __init__(self, bits: int = 12, train_fraction: float = 0.85) -> None:
+        check_whole(bits=bits)
         if not 2 <= bits <= 20:
             raise ValueError(f"bits must lie between 2 and 20, got {bits}")
         check_fraction("train_fraction", train_fraction)
@@ -32,7 +34,7 @@ class BinaryPatterns(Dataset):
 
     def load(self, data_dir: Path, seed: int) -> Splits:
         """Labelled and split by ``seed``; reads no file."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = generator_of(seed)
         form = torch.randn(self.bits, self.bits, generator=generator)
         x = 2.0 * ((torch.arange(2**self.bits)[:, None] >> torch.arange(self.bits)) & 1) - 1
         values = (x @ form * x).sum(1)

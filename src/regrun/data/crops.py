@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from regrun.augmentations.resized_crop import resized_crops
-from regrun.data.base import Dataset, Images, Samples, Splits
+from regrun.data.base import Dataset, Images, Samples, Splits, generator_of
 from regrun.data.derived import Derived
 from regrun.data.images import stratified
+from regrun.memory import check_memory
+from regrun.ranges import check_finite, check_whole
 
 
 class TrainPart(Derived):
@@ -25,6 +27,7 @@ class TrainPart(Derived):
 
     def __init__(self, dataset: Dataset, count: int, rest: bool = False) -> None:
         super().__init__(dataset)
+        check_whole(count=count)
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
         self.count = count
@@ -41,7 +44,7 @@ class TrainPart(Derived):
         if self.count + self.rest > len(y):
             raise ValueError(f"a part of {self.count} samples is too many of {len(y)}")
         chosen = torch.zeros(len(y), dtype=torch.bool)
-        chosen[stratified(y, self.count, torch.Generator().manual_seed(seed))] = True
+        chosen[stratified(y, self.count, generator_of(seed))] = True
         return replace(splits, train=taken(splits.train, (chosen ^ self.rest).nonzero().squeeze(1)))
 
 
@@ -61,15 +64,23 @@ class StoredCrops(Derived):
         super().__init__(dataset)
         if not isinstance(dataset.inputs, Images):
             raise ValueError("only images can be cropped; choose a dataset of images")
+        check_whole(each=each)
+        check_finite(smallest=smallest)
         if each < 1 or not 0 < smallest <= 1:
             raise ValueError(f"each must be at least 1 and smallest lie in (0, 1], got {each} and {smallest}")
         self.each = each
         self.smallest = smallest
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """See ``Dataset``."""
+        """See ``Dataset``.
+
+        Raises:
+            ValueError: if there is too little memory.
+        """
         splits = self.dataset.load(data_dir, seed)
-        generator = torch.Generator().manual_seed(seed)
+        count = len(splits.train) * self.each
+        check_memory(f"{count:,} crops of images", 4 * count * splits.train.x[0].numel())
+        generator = generator_of(seed)
         crops = taken(splits.train, torch.arange(len(splits.train)).repeat_interleave(self.each))
         x = torch.cat([self._crop(part, generator) for part in crops.x.split(4096)])
         return replace(splits, train=replace(crops, x=x.contiguous(memory_format=torch.channels_last)))

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regrun.data.base import Dataset, Images, Samples, Splits
+from regrun.data.base import Dataset, Images, Samples, Splits, generator_of
+from regrun.ranges import check_finite, check_whole
 
 
 class Derived(Dataset):
@@ -39,6 +40,7 @@ class Downsampled(Derived):
         super().__init__(dataset)
         if not isinstance(dataset.inputs, Images):
             raise ValueError("only images can be made smaller; choose a dataset of images")
+        check_whole(factor=factor)
         channels, height, width = dataset.inputs.shape
         if factor < 1 or height % factor or width % factor:
             raise ValueError(f"factor must divide {height} and {width}, got {factor}")
@@ -71,6 +73,8 @@ class LongTailed(Derived):
 
     def __init__(self, dataset: Dataset, largest: int = 1000, imbalance: float = 100.0) -> None:
         super().__init__(dataset)
+        check_whole(largest=largest)
+        check_finite(imbalance=imbalance)
         if largest < 1 or imbalance < 1:
             raise ValueError(f"largest and imbalance must be at least 1, got {largest} and {imbalance}")
         self.largest = largest
@@ -90,7 +94,7 @@ class LongTailed(Derived):
         """
         splits = self.dataset.load(data_dir, seed)
         train = splits.train
-        generator = torch.Generator().manual_seed(seed)
+        generator = generator_of(seed)
         kept: list[Tensor] = []
         for label, count in enumerate(self.counts):
             mine = (train.y == label).nonzero().squeeze(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from regrun.data.base import Dataset, Features, Samples, Splits, check_fraction, split_at_random
+from regrun.data.base import Dataset, Features, Samples, Splits, check_fraction, generator_of, split_at_random
 
 
 class Digits(Dataset):
@@ -28,5 +28,5 @@ class Digits(Dataset):
 
         found = load_digits()
         x, y = torch.tensor(found.data).float() / 16, torch.tensor(found.target)
-        train, test = split_at_random(len(x), self.train_fraction, torch.Generator().manual_seed(seed))
+        train, test = split_at_random(len(x), self.train_fraction, generator_of(seed))
         return Splits(Samples(x[train], y[train], y[train]), Samples(x[test], y[test], y[test]))

@@ -9,6 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from regrun.data.base import generator_of
+from regrun.memory import check_memory
+from regrun.ranges import check_finite, check_whole
+
 
 @dataclass(frozen=True)
 class Feedback:
@@ -39,7 +43,7 @@ class FeedbackData(ABC):
             data_dir: where files lie.
             seed: of the split, and of drawn data.
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = generator_of(seed)
         liked = self.liked(data_dir, generator)
         # Each user's liked items in a random order; the first tenth validates, the second tests.
         rank = torch.rand(liked.shape, generator=generator).where(liked, 2.0).argsort(1).argsort(1)
@@ -55,17 +59,27 @@ class MovieLens100k(FeedbackData):
         """See ``FeedbackData``.
 
         Raises:
-            ValueError: if the file is missing.
+            ValueError: if the file is missing or damaged.
         """
         file = data_dir / "ml-100k" / "u.data"
         if not file.is_file():
             raise ValueError(f"there is no {file}; unpack ml-100k.zip of GroupLens there, or set data_dir")
-        rows = torch.tensor(
-            [[int(word) for word in line.split()[:3]] for line in file.open(encoding="utf-8")]
-        )
+        liked = []
+        for number, line in enumerate(
+            file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1
+        ):
+            try:
+                user, item, rating = map(int, line.split()[:3])
+                if not (1 <= user <= 943 and 1 <= item <= 1682):
+                    raise ValueError
+            except ValueError:
+                raise ValueError(f"{file}: line {number} does not begin with user, item and rating") from None
+            if rating >= 4:
+                liked.append((user - 1, item - 1))
         found = torch.zeros(943, 1682, dtype=torch.bool)
-        high = rows[rows[:, 2] >= 4]
-        found[high[:, 0] - 1, high[:, 1] - 1] = True
+        if liked:
+            users, items = torch.tensor(liked).unbind(1)
+            found[users, items] = True
         return found
 
 
@@ -93,6 +107,8 @@ class LatentTastes(FeedbackData):
         noise: float = 0.5,
         popularity: float = 0.7,
     ) -> None:
+        check_whole(users=users, items=items, factors=factors, most=most)
+        check_finite(noise=noise, popularity=popularity)
         if min(users, factors) < 1 or not 20 <= most <= items or min(noise, popularity) < 0:
             raise ValueError(
                 "users and factors must be at least 1, most from 20 to items, noise and popularity at least 0"
@@ -105,7 +121,15 @@ class LatentTastes(FeedbackData):
         self.popularity = popularity
 
     def liked(self, data_dir: Path, generator: torch.Generator) -> Tensor:
-        """See ``FeedbackData``."""
+        """See ``FeedbackData``.
+
+        Raises:
+            ValueError: if there is too little memory.
+        """
+        check_memory(
+            f"{self.users:,} users of {self.items:,} items, with {self.factors:,} factors",
+            24 * self.users * self.items + 8 * self.factors * (self.users + self.items),
+        )
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, generator=generator)

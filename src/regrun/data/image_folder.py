@@ -12,6 +12,7 @@ from regrun.data.image_tree import decode_tree
 from regrun.data.images import ImageDataset
 from regrun.data.label_noise import LabelNoise
 from regrun.data.pixels import Pixels
+from regrun.ranges import check_finite, check_whole
 
 
 class ImageFolder(ImageDataset):
@@ -48,12 +49,17 @@ class ImageFolder(ImageDataset):
         test_limit: int | None = None,
     ) -> None:
         super().__init__(label_noise, pixels, validation, train_limit, test_limit)
+        check_whole(classes=classes, size=size, channels=channels)
+        check_finite(**{f"mean[{k}]": m for k, m in enumerate(mean)})
+        check_finite(**{f"std[{k}]": s for k, s in enumerate(std)})
         if channels not in (1, 3):
             raise ValueError(f"channels must be 1 or 3, got {channels}")
-        if size < 1:
-            raise ValueError(f"size must be at least 1, got {size}")
+        if size < 1 or classes < 1:
+            raise ValueError(f"size and classes must be at least 1, got {size} and {classes}")
         if not len(mean) == len(std) == channels:
             raise ValueError(f"mean and std must have {channels} numbers each, one per channel")
+        if min(std) <= 0:
+            raise ValueError(f"std must be above 0, got {list(std)}")
         self.train = train
         self.test = test
         self.classes = classes

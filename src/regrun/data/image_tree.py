@@ -12,6 +12,7 @@ from PIL import Image
 
 from regrun.data.image_cache import Arrays
 from regrun.errors import one_line
+from regrun.memory import check_memory
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
 NAMED_AT_MOST = 5
@@ -29,13 +30,15 @@ def decode_tree(source: Path, size: int, channels: int) -> Arrays:
         channels: 3 for colour, 1 for grey.
 
     Raises:
-        ValueError: if there are no images, or some cannot be decoded: all are counted and the first named.
+        ValueError: if there are no images, or some cannot be decoded: all are counted and the first named; or
+            if there is too little memory.
     """
     files = sorted(images_of(source), key=lambda item: item[0])
     if not files:
         raise ValueError(f"{source} has no images in folders of classes")
     names = sorted({PurePosixPath(name).parent.name for name, _ in files})
     number = {name: k for k, name in enumerate(names)}
+    check_memory(f"{len(files):,} images of {size:,} x {size:,} pixels", len(files) * size * size * channels)
     x = np.empty((len(files), size, size, channels), np.uint8)
     y = np.empty(len(files), np.int64)
     broken = []

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Images, Samples, Splits
+from regrun.data.base import Dataset, Images, Samples, Splits, generator_of
 from regrun.data.image_cache import Decoded
 from regrun.data.label_noise import LabelNoise, TrueLabels
 from regrun.data.pixels import Pixels
+from regrun.ranges import check_whole
 
 
 class ImageDataset(Dataset):
@@ -41,9 +42,12 @@ class ImageDataset(Dataset):
         train_limit: int | None = None,
         test_limit: int | None = None,
     ) -> None:
+        check_whole(validation=validation)
         if validation < 0:
             raise ValueError(f"validation must be at least 0, got {validation}")
         for name, limit in {"train_limit": train_limit, "test_limit": test_limit}.items():
+            if limit is not None:
+                check_whole(**{name: limit})
             if limit is not None and limit < 1:
                 raise ValueError(f"{name} must be at least 1, or null for all, got {limit}")
         self.label_noise = label_noise
@@ -63,7 +67,7 @@ class ImageDataset(Dataset):
             ValueError: if files are missing or damaged, or there are fewer samples than are asked for.
         """
         train, test, source = self.read(data_dir)
-        generator = torch.Generator().manual_seed(seed)
+        generator = generator_of(seed)
         held_out = self.validation
         wanted = len(train.y) - held_out if self.train_limit is None else self.train_limit
         chosen = stratified(train.y, min(wanted + held_out, len(train.y)), generator)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from regrun.ranges import check_finite
+
 
 @dataclass(frozen=True)
 class TrueLabels:
@@ -148,6 +150,7 @@ class InstanceDependentNoise(LabelNoise):
 
     def __init__(self, rate: float = 0.4, spread: float = 0.1) -> None:
         self.rate = check_rate(rate)
+        check_finite(spread=spread)
         if spread <= 0:
             raise ValueError(f"spread must be above 0, got {spread}")
         self.spread = spread
@@ -191,6 +194,7 @@ class RandomLabels(LabelNoise):
     """
 
     def __init__(self, share: float = 1.0) -> None:
+        check_finite(share=share)
         if not 0 <= share <= 1:
             raise ValueError(f"share must lie in [0, 1], got {share}")
         self.share = share
@@ -205,6 +209,7 @@ class RandomLabels(LabelNoise):
 
 def check_rate(rate: float) -> float:
     """The rate; raises ``ValueError`` unless ``0 <= rate < 1``."""
+    check_finite(rate=rate)
     if not 0 <= rate < 1:
         raise ValueError(f"the noise rate must lie in [0, 1), got {rate}")
     return rate

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from regrun.data.operation_table import OperationTable
 from regrun.errors import nearest
+from regrun.memory import check_memory
+from regrun.ranges import check_whole
 
 # Each takes int64 a and b and gives a value that is then reduced modulo p.
 OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -23,6 +25,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "a^3+ab^2+b": lambda a, b: a**3 + a * b**2 + b,
 }
 DIVISION = "a/b"
+MOST = 10**6  # residues, of which there would be 10**12 pairs
 
 
 class ModularArithmetic(OperationTable):
@@ -31,7 +34,7 @@ class ModularArithmetic(OperationTable):
     Power et al., *Grokking*, arXiv 2201.02177.
 
     Args:
-        modulus: ``p``, at least 2; a prime where ``operation`` is ``"a/b"``.
+        modulus: ``p``, from 2 to a million; a prime where ``operation`` is ``"a/b"``.
         operation: one of ``OPERATIONS`` or ``"a/b"`` (multiplication by the inverse; pairs with ``b = 0``
             are left out).
         train_fraction: see ``OperationTable``.
@@ -54,8 +57,9 @@ class ModularArithmetic(OperationTable):
         lowest: int = 0,
         validation: int = 0,
     ) -> None:
-        if modulus < 2:
-            raise ValueError(f"modulus must be at least 2, got {modulus}")
+        check_whole(modulus=modulus, lowest=lowest)
+        if not 2 <= modulus <= MOST:
+            raise ValueError(f"modulus must be at least 2, and at most {MOST:,}, got {modulus}")
         if operation != DIVISION and operation not in OPERATIONS:
             known = [*OPERATIONS, DIVISION]
             raise ValueError(
@@ -71,7 +75,13 @@ class ModularArithmetic(OperationTable):
         super().__init__(modulus, train_fraction, label_corruption, include_true, validation)
 
     def table(self) -> tuple[Tensor, Tensor]:
-        """Every pair and its label: int64 ``(n, 2)`` and ``(n,)``."""
+        """Every pair and its label: int64 ``(n, 2)`` and ``(n,)``.
+
+        Raises:
+            ValueError: if there is too little memory.
+        """
+        pairs = (self.modulus - self.lowest) ** 2
+        check_memory(f"{pairs:,} pairs of residues", 64 * pairs)
         first = torch.arange(self.lowest, self.modulus)
         second = first[first > 0] if self.operation == DIVISION else first
         x = torch.cartesian_prod(first, second)

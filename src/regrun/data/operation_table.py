@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Samples, Splits, Tokens, check_fraction, split_at_random
+from regrun.data.base import Dataset, Samples, Splits, Tokens, check_fraction, generator_of, split_at_random
 from regrun.data.label_noise import redraw_labels
+from regrun.ranges import check_finite, check_whole
 
 
 class OperationTable(Dataset):
@@ -39,6 +39,8 @@ class OperationTable(Dataset):
         validation: int = 0,
     ) -> None:
         check_fraction("train_fraction", train_fraction)
+        check_whole(validation=validation)
+        check_finite(label_corruption=label_corruption)
         if not 0 <= label_corruption <= 1:
             raise ValueError(f"label_corruption must lie in [0, 1], got {label_corruption}")
         if validation < 0:
@@ -53,7 +55,7 @@ class OperationTable(Dataset):
     def load(self, data_dir: Path, seed: int) -> Splits:
         """All pairs, split and corrupted by ``seed``; reads no file."""
         x, y = self.table()
-        generator = torch.Generator().manual_seed(seed)
+        generator = generator_of(seed)
         train, test = split_at_random(len(x), self.train_fraction, generator)
         apart, test = test[: self.validation], test[self.validation :]
         if not len(train) or not len(test):

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from regrun.data.operation_table import OperationTable
+from regrun.memory import check_memory
+from regrun.ranges import check_whole
 
 MOST = 7  # points; 5040 elements have 25 million pairs
 
@@ -32,14 +34,20 @@ class PermutationGroup(OperationTable):
         label_corruption: float = 0.0,
         include_true: bool = False,
     ) -> None:
+        check_whole(points=points)
         if not 2 <= points <= MOST:
             raise ValueError(f"points must lie between 2 and {MOST}, got {points}")
         self.elements = torch.tensor(list(permutations(range(points))))
         super().__init__(len(self.elements), train_fraction, label_corruption, include_true)
 
     def table(self) -> tuple[Tensor, Tensor]:
-        """Every pair and its composition."""
+        """Every pair and its composition.
+
+        Raises:
+            ValueError: if there is too little memory.
+        """
         count, points = self.elements.shape
+        check_memory(f"{count**2:,} pairs of permutations", 8 * count**2 * (3 * points + 4))
         place = points ** torch.arange(points)  # a permutation read as a number
         number = torch.full((int(points**points),), -1)
         number[(self.elements * place).sum(1)] = torch.arange(count)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Samples, Series, Splits
+from regrun.data.base import Dataset, Samples, Series, Splits, generator_of
 from regrun.data.criteria import ObservedSeries
 from regrun.data.series import observed_samples
+from regrun.ranges import check_finite, check_whole
 
 # What is measured more than once; the general descriptors and the record's number are left out.
 VARIABLES = (
@@ -46,6 +48,8 @@ class PhysioNet2012(Dataset):
     def __init__(
         self, test_share: float = 0.2, minutes: int = 60, limit: int | None = None, sigma: float = 0.01
     ) -> None:
+        check_finite(test_share=test_share, sigma=sigma)
+        check_whole(minutes=minutes, **({} if limit is None else {"limit": limit}))
         if not 0 < test_share < 1:
             raise ValueError(f"test_share must lie strictly between 0 and 1, got {test_share}")
         if minutes < 1 or HOURS * 60 % minutes:
@@ -76,7 +80,7 @@ class PhysioNet2012(Dataset):
         for k, file in enumerate(files):
             for minute, variable, value in read_patient(file):
                 values[k, round(minute / self.minutes), variable] = value
-        order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(len(files), generator=generator_of(seed))
         tested = max(1, int(self.test_share * len(files)))
         test, train = order[:tested], order[tested:]
         trained = values[train]
@@ -102,15 +106,22 @@ def read_patient(file: Path) -> Iterator[tuple[int, int, float]]:
         ValueError: if a line is not of that form.
     """
     places = {name: k for k, name in enumerate(VARIABLES)}
-    with file.open(newline="", encoding="utf-8") as lines:
-        for number, row in enumerate(csv.reader(lines), start=1):
-            if row[:1] == ["Time"] or not row:
-                continue
+    with file.open(newline="", encoding="utf-8", errors="replace") as lines:
+        rows = csv.reader(lines)
+        while True:
             try:
+                if (row := next(rows, None)) is None:
+                    return
+                if row[:1] == ["Time"] or not row:
+                    continue
                 time, name, text = row
                 hours, minutes = time.split(":")
                 minute, value = int(hours) * 60 + int(minutes), float(text)
-            except ValueError:
-                raise ValueError(f"{file}: line {number} is not of the form hh:mm,parameter,value") from None
+                if not math.isfinite(value):
+                    raise ValueError
+            except (ValueError, csv.Error):
+                raise ValueError(
+                    f"{file}: line {max(1, rows.line_num)} is not of the form hh:mm,parameter,value"
+                ) from None
             if name in places and 0 <= minute <= HOURS * 60 and value >= 0:  # -1 stands for unknown
                 yield minute, places[name], value

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
-from regrun.data.base import Dataset, Features, Samples, Splits
+from regrun.data.base import Dataset, Features, Samples, Splits, generator_of
+from regrun.memory import check_memory
+from regrun.ranges import check_finite, check_whole
 
 
 class Prototypes(Dataset):
@@ -23,6 +25,8 @@ class Prototypes(Dataset):
     def __init__(
         self, classes: int = 1000, dimensions: int = 64, noise: float = 0.18, train: int = 8, test: int = 5
     ) -> None:
+        check_whole(classes=classes, dimensions=dimensions, train=train, test=test)
+        check_finite(noise=noise)
         if min(classes, dimensions, train, test) < 1 or noise < 0:
             raise ValueError("classes, dimensions, train and test must be at least 1, and noise at least 0")
         self.inputs = Features((dimensions,))
@@ -33,8 +37,17 @@ class Prototypes(Dataset):
         self.test = test
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """See ``Dataset``."""
-        generator = torch.Generator().manual_seed(seed)
+        """See ``Dataset``.
+
+        Raises:
+            ValueError: if there is too little memory.
+        """
+        count = self.classes * (self.train + self.test + 1)
+        check_memory(
+            f"{count:,} points of {self.dimensions:,} dimensions, around {self.classes:,} of them",
+            count * (12 * self.dimensions + 8),
+        )
+        generator = generator_of(seed)
         centres = torch.randn(self.classes, self.dimensions, generator=generator)
         centres = centres / centres.norm(dim=1, keepdim=True)
 

@@ -9,8 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Samples, Series, Splits, check_fraction
+from regrun.data.base import Dataset, Samples, Series, Splits, check_fraction, generator_of
 from regrun.data.criteria import ObservedSeries
+from regrun.memory import check_memory
+from regrun.ranges import check_finite, check_whole
+
+BYTES_OF_A_TIME = 64  # in a tuple, and while it is made
 
 
 def observed_samples(values: Tensor, observed: Tensor) -> Samples:
@@ -61,6 +65,8 @@ class IrregularSinusoids(Dataset):
         fastest: float = 1.0,
         sigma: float = 0.1,
     ) -> None:
+        check_whole(samples=samples, test_samples=test_samples, points=points)
+        check_finite(noise=noise, slowest=slowest, fastest=fastest, sigma=sigma)
         if min(samples, test_samples) < 1 or points < 2 or noise < 0:
             raise ValueError(
                 "samples and test_samples must be at least 1, points at least 2 and noise at least 0, "
@@ -75,12 +81,19 @@ class IrregularSinusoids(Dataset):
         self.noise = noise
         self.slowest = slowest
         self.fastest = fastest
+        check_memory(f"points: {points:,} times", BYTES_OF_A_TIME * points)
         self.inputs = Series(tuple(k / (points - 1) for k in range(points)), 1)
         self.criterion = ObservedSeries(sigma)
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """Draw; reads no file."""
-        generator = torch.Generator().manual_seed(seed)
+        """Draw; reads no file.
+
+        Raises:
+            ValueError: if there is too little memory.
+        """
+        count, points = self.samples + self.test_samples, len(self.inputs.times)
+        check_memory(f"{count:,} series of {points:,} times", 40 * count * points)
+        generator = generator_of(seed)
         return Splits(self.draw(self.samples, generator), self.draw(self.test_samples, generator))
 
     def draw(self, count: int, generator: torch.Generator) -> Samples:
@@ -119,6 +132,8 @@ class ETTh1(Dataset):
         observed: float = 0.5,
         sigma: float = 0.1,
     ) -> None:
+        check_whole(samples=samples, test_samples=test_samples, hours=hours)
+        check_finite(sigma=sigma)
         if min(samples, test_samples) < 1 or hours < 2:
             raise ValueError(
                 "samples and test_samples must be at least 1 and hours at least 2, "
@@ -129,6 +144,7 @@ class ETTh1(Dataset):
         self.test_samples = test_samples
         self.hours = hours
         self.observed = observed
+        check_memory(f"hours: {hours:,} times", BYTES_OF_A_TIME * hours)
         self.inputs = Series(tuple(k / (hours - 1) for k in range(hours)), 7)
         self.criterion = ObservedSeries(sigma)
 
@@ -140,7 +156,7 @@ class ETTh1(Dataset):
         """
         table = torch.from_numpy(read_table(data_dir / self.FILE)).float()
         cut = int(0.7 * len(table))
-        generator = torch.Generator().manual_seed(seed)
+        generator = generator_of(seed)
         mean, std = table[:cut].mean(0), table[:cut].std(0)
         table = (table - mean) / std
         train, test = (
@@ -175,6 +191,8 @@ def read_table(file: Path) -> np.ndarray:
         table = np.genfromtxt(file, delimiter=",", skip_header=1, usecols=range(1, 8))
     except ValueError as error:
         raise ValueError(f"{file} is damaged: {error}") from error
+    if table.ndim != 2:
+        raise ValueError(f"{file} is damaged: it has fewer than two rows")
     if not np.isfinite(table).all():
         row = int((~np.isfinite(table)).any(1).argmax())
         raise ValueError(f"{file} is damaged: line {row + 2} has something else than seven numbers")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
-from regrun.data.base import Dataset, Features, Samples, Splits, check_fraction, split_at_random
+from regrun.data.base import Dataset, Features, Samples, Splits, check_fraction, generator_of, split_at_random
+from regrun.memory import check_memory
+from regrun.ranges import check_whole
 
 
 class SparseParity(Dataset):
@@ -28,6 +30,7 @@ class SparseParity(Dataset):
     def __init__(
         self, relevant: int = 3, noise: int = 40, samples: int = 2000, train_fraction: float = 0.5
     ) -> None:
+        check_whole(relevant=relevant, noise=noise, samples=samples)
         if relevant < 1 or noise < 0 or samples < 2:
             raise ValueError(
                 "relevant must be at least 1, noise at least 0 and samples at least 2, "
@@ -47,8 +50,14 @@ class SparseParity(Dataset):
         self.classes = 2
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """Strings drawn and split by ``seed``; reads no file."""
-        generator = torch.Generator().manual_seed(seed)
+        """Strings drawn and split by ``seed``; reads no file.
+
+        Raises:
+            ValueError: if there is too little memory.
+        """
+        bits = self.relevant + self.noise
+        check_memory(f"{self.samples:,} strings of {bits} bits", self.samples * (24 * bits + 200))
+        generator = generator_of(seed)
         codes = draw_distinct(2 ** (self.relevant + self.noise), self.samples, generator)
         x = (codes[:, None] >> torch.arange(self.relevant + self.noise)) & 1
         y = x[:, : self.relevant].sum(1) % 2

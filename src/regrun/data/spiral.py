@@ -7,9 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, InitialStates, Samples, Splits
+from regrun.data.base import Dataset, InitialStates, Samples, Splits, generator_of
 from regrun.data.criteria import Regression
-from regrun.solvers import BrownianPath, odeint, sdeint
+from regrun.data.series import BYTES_OF_A_TIME
+from regrun.memory import check_memory
+from regrun.ranges import check_finite, check_whole
+from regrun.solvers import BrownianPath, SolverError, odeint, sdeint
 
 MATRIX = torch.tensor([[-0.1, 2.0], [-2.0, -0.1]], dtype=torch.float64)
 
@@ -41,6 +44,8 @@ class Spiral(Dataset):
     def __init__(
         self, samples: int = 1, points: int = 30, span: float = 1.0, noise: float = 0.2, paths: int = 100
     ) -> None:
+        check_whole(samples=samples, points=points, paths=paths)
+        check_finite(span=span, noise=noise)
         if samples != 1 and (samples < 2 or samples % 2):
             raise ValueError(f"samples must be 1 or even, got {samples}")
         if points < 1 or paths < 2 or span <= 0 or noise < 0:
@@ -51,20 +56,32 @@ class Spiral(Dataset):
         self.samples = samples
         self.noise = noise
         self.paths = paths
+        check_memory(f"points: {points:,} times", BYTES_OF_A_TIME * points)
         times = [span * k / points for k in range(points + 1)]
         self.inputs = InitialStates(tuple(times), 2)
         self.classes = 4 if noise else 2
         self.criterion = Regression()
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """Solve; reads no file."""
-        generator = torch.Generator().manual_seed(seed)
+        """Solve; reads no file.
+
+        Raises:
+            ValueError: if there is too little memory, or no solution comes about.
+        """
+        count = self.samples * (self.paths if self.noise else 1)
+        check_memory(
+            f"{count:,} paths of {len(self.inputs.times):,} times", 64 * count * len(self.inputs.times)
+        )
+        generator = generator_of(seed)
         angle = 2 * torch.pi * torch.rand(self.samples, generator=generator, dtype=torch.float64)
         radius = 1 + torch.rand(self.samples, generator=generator, dtype=torch.float64)
         starts = torch.stack([radius * angle.cos(), radius * angle.sin()], 1)
         starts[0] = torch.tensor([2.0, 0.0])
         train, test = (starts, starts) if self.samples == 1 else starts.chunk(2)
-        return Splits(self.solve(train, generator), self.solve(test, generator))
+        try:
+            return Splits(self.solve(train, generator), self.solve(test, generator))
+        except SolverError as error:
+            raise ValueError(f"span {self.inputs.times[-1]:g} and noise {self.noise:g}: {error}") from error
 
     def solve(self, starts: Tensor, generator: torch.Generator) -> Samples:
         """Samples from these initial states, ``(n, 2)``."""

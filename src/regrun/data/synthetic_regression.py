@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Features, Samples, Splits
+from regrun.data.base import Dataset, Features, Samples, Splits, generator_of
 from regrun.data.criteria import Regression
+from regrun.memory import check_memory
+from regrun.ranges import check_finite, check_whole
 
 
 class GaussianInputs(Dataset):
@@ -25,9 +27,13 @@ class GaussianInputs(Dataset):
         noise: standard deviation of what is added to the train targets.
     """
 
+    units = 1  # of what makes the targets
+
     def __init__(
         self, samples: int, test_samples: int, dimension: int, variance: float, noise: float
     ) -> None:
+        check_whole(samples=samples, test_samples=test_samples, dimension=dimension)
+        check_finite(noise=noise)
         if min(samples, test_samples, dimension) < 1 or noise < 0:
             raise ValueError(
                 "samples, test_samples and dimension must be at least 1 and noise at least 0, "
@@ -43,8 +49,17 @@ class GaussianInputs(Dataset):
         self.criterion = Regression()
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """Drawn by ``seed``; reads no file."""
-        generator = torch.Generator().manual_seed(seed)
+        """Drawn by ``seed``; reads no file.
+
+        Raises:
+            ValueError: if there is too little memory.
+        """
+        count = self.samples + self.test_samples
+        check_memory(
+            f"{count:,} samples of {self.dimension:,} dimensions, of {self.units:,} units",
+            8 * (count + self.units) * (self.dimension + self.units),
+        )
+        generator = generator_of(seed)
         target = self.draw_target(generator)
         x, x_test = (
             torch.randn(n, self.dimension, generator=generator) * self.deviation
@@ -108,6 +123,7 @@ class PolynomialRegression(GaussianInputs):
         super().__init__(samples, test_samples, dimension, 1 / dimension if dimension else 1, noise)
         if not coefficients:
             raise ValueError("coefficients must name at least the constant")
+        check_finite(**{f"coefficients[{k}]": c for k, c in enumerate(coefficients)})
         self.coefficients = coefficients
 
     def draw_target(self, generator: torch.Generator) -> Target:
@@ -137,6 +153,7 @@ class SparseRegression(GaussianInputs):
         noise: float = 0.0,
     ) -> None:
         super().__init__(samples, test_samples, dimension, 1.0, noise)
+        check_whole(relevant=relevant)
         if not 1 <= relevant <= dimension:
             raise ValueError(f"relevant must lie between 1 and dimension, got {relevant}")
         self.relevant = relevant
@@ -170,6 +187,7 @@ class StudentTeacher(GaussianInputs):
         noise: float = 0.0,
     ) -> None:
         super().__init__(samples, test_samples, dimension, 1.0, noise)
+        check_whole(units=units)
         if units < 1:
             raise ValueError(f"units must be at least 1, got {units}")
         self.units = units

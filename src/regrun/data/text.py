@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from regrun.data.base import Dataset, Samples, Splits, Tokens
+from regrun.data.base import Dataset, Samples, Splits, Tokens, generator_of
 from regrun.data.criteria import NextToken
+from regrun.ranges import check_whole
 
 FILE = "tinyshakespeare.txt"
 CHARACTERS = 65  # distinct ones in the file
@@ -28,11 +29,13 @@ class TinyShakespeare(Dataset):
     def __init__(
         self, context: int = 64, train_limit: int | None = None, test_limit: int | None = None
     ) -> None:
-        if context < 2 or any(limit is not None and limit < 1 for limit in (train_limit, test_limit)):
-            raise ValueError(
-                "context must be at least 2, and limits at least 1 or null, "
-                f"got {context}, {train_limit} and {test_limit}"
-            )
+        limits = {"train_limit": train_limit, "test_limit": test_limit}
+        check_whole(context=context, **{name: limit for name, limit in limits.items() if limit is not None})
+        if context < 2:
+            raise ValueError(f"context must be at least 2, got {context}")
+        for name, limit in limits.items():
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name} must be at least 1, or null for all, got {limit}")
         self.context = context
         self.train_limit = train_limit
         self.test_limit = test_limit
@@ -53,7 +56,7 @@ class TinyShakespeare(Dataset):
         number = {symbol: k for k, symbol in enumerate(symbols)}
         codes = torch.tensor([number[symbol] for symbol in text])
         cut = len(codes) * 9 // 10
-        generator = torch.Generator().manual_seed(seed)
+        generator = generator_of(seed)
         train, test = (
             self._windows(part, limit, generator)
             for part, limit in ((codes[:cut], self.train_limit), (codes[cut:], self.test_limit))
@@ -62,9 +65,9 @@ class TinyShakespeare(Dataset):
 
     def _windows(self, codes: torch.Tensor, limit: int | None, generator: torch.Generator) -> Samples:
         count = (len(codes) - 1) // self.context
-        if limit is not None and limit > count:
+        if count < 1 or (limit is not None and limit > count):
             raise ValueError(
-                f"{limit} windows of {self.context} characters are more than the {count} there are"
+                f"{limit or 1} windows of {self.context} characters are more than the {count} there are"
             )
         x = codes[: count * self.context].view(count, self.context)
         y = codes[1 : count * self.context + 1].view(count, self.context)
@@ -76,9 +79,12 @@ def read_shakespeare(data_dir: Path) -> str:
     """The text.
 
     Raises:
-        ValueError: if the file is missing.
+        ValueError: if the file is missing, or is no text.
     """
     file = data_dir / FILE
     if not file.is_file():
         raise ValueError(f"there is no {file}; put {FILE} of the char-rnn repository there, or set data_dir")
-    return file.read_text(encoding="utf-8")
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is damaged, or another text: {error}") from error

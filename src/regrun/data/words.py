@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from regrun.data.base import Dataset, Samples, Splits, Tokens
+from regrun.data.base import Dataset, Samples, Splits, Tokens, generator_of
 from regrun.data.text import read_shakespeare
+from regrun.ranges import check_whole
 
 WORD = re.compile(r"\w+|[^\w\s]|\n")
 
@@ -36,13 +37,17 @@ class ShakespeareWords(Dataset):
         train_limit: int | None = None,
         test_limit: int | None = None,
     ) -> None:
+        limits = {"train_limit": train_limit, "test_limit": test_limit}
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        check_whole(vocabulary=vocabulary, context=context, validation=validation, **given)
         if vocabulary < 2 or context < 1 or validation < 0:
             raise ValueError(
                 "vocabulary must be at least 2, context at least 1 and validation at least 0, "
                 f"got {vocabulary}, {context} and {validation}"
             )
-        if any(limit is not None and limit < 1 for limit in (train_limit, test_limit)):
-            raise ValueError(f"limits must be at least 1 or null, got {train_limit} and {test_limit}")
+        for name, limit in given.items():
+            if limit < 1:
+                raise ValueError(f"{name} must be at least 1, or null for all, got {limit}")
         self.context = context
         self.validation = validation
         self.train_limit = train_limit
@@ -63,8 +68,12 @@ class ShakespeareWords(Dataset):
             raise ValueError(f"the text has {len(ranked)} words, and vocabulary is {self.classes}")
         number = {word: k for k, word in enumerate(ranked[: self.classes - 1])}
         codes = torch.tensor([number.get(word, self.classes - 1) for word in words])
-        generator = torch.Generator().manual_seed(seed)
+        generator = generator_of(seed)
         train = self._samples(codes[:cut], generator)
+        if self.validation >= len(train):
+            raise ValueError(
+                f"{self.validation:,} samples for validation leave none of {len(train):,} to train on"
+            )
         held, rest = train[: self.validation], train[self.validation :]
         validation = self._pick(codes[:cut], held) if self.validation else None
         test = self._samples(codes[cut:], generator)
@@ -76,7 +85,9 @@ class ShakespeareWords(Dataset):
         )
 
     def _samples(self, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return torch.randperm(len(codes) - self.context, generator=generator)
+        if (count := len(codes) - self.context) < 1:
+            raise ValueError(f"{len(codes):,} words are not more than the {self.context:,} of a context")
+        return torch.randperm(count, generator=generator)
 
     def _limited(self, order: torch.Tensor, limit: int | None) -> torch.Tensor:
         if limit is not None and limit > len(order):

@@ -55,7 +55,7 @@ def steps_per_second(config: Mapping[str, Any], threads: int, seconds: float = S
     from regrun.procedures.generators import untouched_generators
     from regrun.procedures.trainer import chosen_precision
     from regrun.procedures.training import SupervisedTraining
-    from regrun.run import instantiate_trusted
+    from regrun.run import build_procedure
 
     if config["trainer"]["accelerator"] != "cpu":
         return 0.0
@@ -63,7 +63,7 @@ def steps_per_second(config: Mapping[str, Any], threads: int, seconds: float = S
     torch.set_num_threads(threads)
     try:
         with untouched_generators():
-            procedure = instantiate_trusted({"procedure": config["procedure"]})["procedure"]
+            procedure = build_procedure(config)
             if type(procedure) is not SupervisedTraining:
                 return 0.0
             splits = procedure.dataset.load(Path(config["data_dir"]), int(config["seed"]))

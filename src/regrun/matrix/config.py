@@ -12,6 +12,7 @@ from regrun.catalogue import read_yaml
 from regrun.config_files import folders_of
 from regrun.errors import UserError, nearest
 from regrun.paths import conf_dir
+from regrun.ranges import SEEDS
 
 
 class Model(BaseModel):
@@ -105,8 +106,8 @@ class Table(Model):
     says: str
     baseline: str
     trials: int = Field(ge=1)
-    tuning_seed: int = 1000
-    seeds: int = Field(ge=2)
+    tuning_seed: int = Field(default=1000, ge=0, lt=SEEDS, strict=True)
+    seeds: int = Field(ge=2, le=SEEDS, strict=True)
     components: dict[str, Component]
     problems: dict[str, Problem]
 

@@ -50,9 +50,14 @@ class CellRun:
         """Its record."""
         return Record(self.directory)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether its record is complete, and as the run left it."""
+        return self.record.status is Status.COMPLETE and self.record.is_intact()
+
     def metric(self, name: str) -> float:
         """A final metric; ``nan`` if the run is not complete or does not measure it."""
-        if self.record.status is not Status.COMPLETE:
+        if not self.is_complete:
             return math.nan
         return self.record.final_metrics().get(name, math.nan)
 
@@ -139,11 +144,7 @@ class Runner:
 
     def missing(self, runs: Iterable[CellRun]) -> list[CellRun]:
         """Those that are not complete, each once."""
-        return [
-            run
-            for run in {run.directory: run for run in runs}.values()
-            if run.record.status is not Status.COMPLETE
-        ]
+        return [run for run in {run.directory: run for run in runs}.values() if not run.is_complete]
 
     def run(self, runs: Iterable[CellRun]) -> None:
         """Run what is missing through Hydra's launcher; a run that fails leaves its cell without it."""
@@ -174,7 +175,7 @@ class Runner:
         why = ""
         if setting is None:
             why = f"no trial gave {problem.choose}"
-        elif not all(run.record.status is Status.COMPLETE for run in final):
+        elif not all(run.is_complete for run in final):
             why = "a run failed"
         elif any(math.isnan(value) for value in values):
             why = f"{problem.measure} is not measured"
@@ -189,7 +190,7 @@ class Runner:
 
     def result(self, cells: Sequence[Cell]) -> Result:
         """The table with what it cost."""
-        complete = [run for run in self.seen.values() if run.record.status is Status.COMPLETE]
+        complete = [run for run in self.seen.values() if run.is_complete]
         manifests = [run.record.manifest() for run in complete]
         results = [run.record.result() for run in complete]
         newest = max(manifests, key=lambda manifest: manifest["started"], default=None)

@@ -10,7 +10,7 @@ import torch
 
 from regrun.data.base import Batch, Splits
 from regrun.data.stream import BatchList
-from regrun.procedures.after_training import AfterTraining
+from regrun.procedures.after_training import AfterTraining, check_data
 from regrun.procedures.base import Context, Stage, StoppedError
 from regrun.procedures.generators import seed_generators
 from regrun.procedures.training import SupervisedTraining
@@ -47,6 +47,7 @@ class SolverTimes(AfterTraining):
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
         """Train the baseline, or find it trained; then time both."""
         plain = context.stage("baseline", self.baseline)
+        check_data(plain, splits)
         seed_generators(context.seed)
         tasks = [task, self.baseline.restore(plain.checkpoint, splits)]
         dtype = next(tasks[0].model.parameters()).dtype

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 
 from regrun.data.base import Splits
+from regrun.errors import UserError
 from regrun.procedures.base import Context, Description, Stage
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised
@@ -70,7 +71,19 @@ def trained(training: SupervisedTraining, context: Context) -> tuple[Stage, Spli
 
     Returns:
         The training, with its curves; the samples; and the task as training left it.
+
+    Raises:
+        UserError: if it was trained on other data than there are now.
     """
     stage = context.stage("training", training)
     splits = training.dataset.load(context.data_dir, context.seed)
+    check_data(stage, splits)
     return stage, splits, training.restore(stage.checkpoint, splits)
+
+
+def check_data(stage: Stage, splits: Splits) -> None:
+    """Raise ``UserError`` if a stage was trained on other data than there are now."""
+    if stage.data_fingerprint not in ("", splits.fingerprint()):
+        raise UserError(
+            f"{stage.directory} was trained on other data than there are now; remove it to train anew"
+        )

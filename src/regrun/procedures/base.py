@@ -68,6 +68,7 @@ class Context(Protocol):
     """What a procedure may ask of the run it is part of.
 
     Attributes:
+        identity: its fingerprint.
         seed: of all randomness.
         data_dir: where data files lie.
         trainer: Lightning ``Trainer`` arguments: accelerator, devices, precision, strategy, ...
@@ -77,6 +78,7 @@ class Context(Protocol):
         stop: to be looked at between steps.
     """
 
+    identity: str
     seed: int
     data_dir: Path
     trainer: Mapping[str, Any]
@@ -113,6 +115,12 @@ class Context(Protocol):
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record metrics at a step. Steps only grow; a step already recorded is ignored."""
 
+    def recorded(self) -> dict[str, Any]:
+        """What has been logged so far, in a few numbers: to be part of each state that is saved.
+
+        It is safe on the disk when this returns, so that a state never counts on what is lost.
+        """
+
     def show(self, step: int, loss: float) -> None:
         """Move the progress bar."""
 
@@ -129,6 +137,7 @@ class Description:
         data_fingerprint: a hash of the data; empty where there are none.
         notes: what is worth a line about the data.
         resume_step: the step of the saved state the run goes on from; what was logged later is forgotten.
+        recorded: what ``Context.recorded`` gave when that state was saved; the record must still hold it.
         is_main_process: whether this process is the one that records and prints.
         sharers: how many runs are done at once, and share the time that it takes.
     """
@@ -140,6 +149,7 @@ class Description:
     data_fingerprint: str = ""
     notes: Sequence[str] = ()
     resume_step: int | None = None
+    recorded: Mapping[str, Any] | None = None
     is_main_process: bool = True
     sharers: int = 1
 
@@ -153,12 +163,14 @@ class Stage:
         metrics: its final metrics.
         curves: all it logged: values by step, by name.
         directory: its record.
+        data_fingerprint: a hash of the data that it was computed from; empty where there are none.
     """
 
     checkpoint: Path
     metrics: Mapping[str, float]
     curves: Mapping[str, Mapping[int, float]]
     directory: Path
+    data_fingerprint: str = ""
 
 
 class Procedure(Protocol):

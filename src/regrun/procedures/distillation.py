@@ -6,6 +6,7 @@ import torch
 
 from regrun.data.stream import BatchList
 from regrun.models.output import as_output
+from regrun.procedures.after_training import check_data
 from regrun.procedures.base import Context
 from regrun.procedures.training import SupervisedTraining
 from regrun.regularizers.soft_targets import SoftTargets
@@ -45,6 +46,7 @@ class Distillation:
         """Train both."""
         stage = context.stage("teacher", self.teacher)
         splits = self.teacher.dataset.load(context.data_dir, context.seed)
+        check_data(stage, splits)
         task = self.teacher.restore(stage.checkpoint, splits).eval()
         train = self.student.dataset.load(context.data_dir, context.seed).train
         with torch.no_grad():  # here, because training leaves gradients enabled

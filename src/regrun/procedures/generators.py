@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from regrun.ranges import check_seed
+
 
 def seed_generators(seed: int) -> None:
-    """Seed all of them."""
+    """Seed all of them; raises ``ValueError`` if there is no such seed."""
+    check_seed(seed)
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed)
     torch.manual_seed(seed)
 
 

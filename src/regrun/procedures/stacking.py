@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from regrun.damage import DamagedError
 from regrun.data.base import Splits
 from regrun.procedures.attaching import attach_probes
 from regrun.procedures.base import Context, Procedure, StoppedError, StopRequest
@@ -22,13 +24,16 @@ from regrun.procedures.stackable import (
     quiet_vmap,
 )
 from regrun.procedures.trainer import (
+    ENDED,
     Interruptible,
     Progress,
-    check_checkpoint,
+    fit,
     make_trainer,
     quiet_lightning,
+    saved_state,
 )
 from regrun.procedures.training import SupervisedTraining, describe
+from regrun.record import put_in_place
 from regrun.tasks.stacked import Stacked
 from regrun.tasks.supervised import Supervised
 
@@ -56,17 +61,24 @@ class Shared:
         checkpoint: of the whole stack.
         checkpoint_seconds: how often, at most, it is saved.
         stop: to be looked at between steps.
-        first: whose progress is shown.
+        contexts: of the runs; the progress of the first is shown.
+        before: what each run, by its identity, had logged at the checkpoint that they go on from.
     """
 
     checkpoint: Path
     checkpoint_seconds: float
     stop: StopRequest
-    first: Context
+    contexts: Sequence[Context]
+    before: Mapping[str, Any]
 
     def show(self, step: int, loss: float) -> None:
         """Move the progress bar."""
-        self.first.show(step, loss)
+        self.contexts[0].show(step, loss)
+
+    def recorded(self) -> dict[str, Any]:
+        """What each run has logged, by its identity."""
+        # One whose record was refused has logged nothing since.
+        return {c.identity: c.recorded() or self.before.get(c.identity, {}) for c in self.contexts}
 
 
 def train_stacked(
@@ -97,7 +109,8 @@ def train_stacked(
     if most_weights is not None and weights > most_weights:
         raise NotStackableError(f"a model of {weights:,} weights keeps a GPU busy alone")
     keys = [optimizer_key(task) for task in built]
-    order = sorted(range(len(members)), key=keys.__getitem__)
+    # The same whatever the order in which they were asked for: the checkpoint has them by their places.
+    order = sorted(range(len(members)), key=lambda k: (keys[k], members[k].context.identity))
     tasks = [built[k] for k in order]
     alike = [len(list(run)) for _, run in itertools.groupby(order, keys.__getitem__)]
     check_alike(tasks)
@@ -108,19 +121,21 @@ def train_stacked(
     contexts = [members[k].context for k in order]
     first = contexts[0]
     procedure = procedures[0]
-    shared = Shared(checkpoint, first.checkpoint_seconds, first.stop, first)
-    trainer = make_trainer(
-        first.trainer, procedure.steps, procedure.eval_every, [Interruptible(shared), Progress(shared)]
-    )
+    saved = saved_state(checkpoint if checkpoint.exists() else None)
+    before = {} if saved is None else saved.recorded or {}
+    if saved is not None and list(before) != [context.identity for context in contexts]:
+        raise DamagedError(checkpoint, "it does not say which runs it is of")
+    shared = Shared(checkpoint, first.checkpoint_seconds, first.stop, contexts, before)
+    watch = Interruptible(shared)
+    trainer = make_trainer(first.trainer, procedure.steps, procedure.eval_every, [watch, Progress(shared)])
     left_out = [
         attach_probes(task, str(trainer.precision), context.skip_probes)
         for task, context in zip(tasks, contexts, strict=True)
     ]
-    resume_step = check_checkpoint(checkpoint) if checkpoint.exists() else None
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     endings: dict[int, Ending] = {}
     for k, (task, context) in enumerate(zip(tasks, contexts, strict=True)):
-        description = describe(task, trainer, left_out[k], resume_step)
+        description = describe(task, trainer, left_out[k], saved, before.get(context.identity))
         notes = (*description.notes, f"one of {len(tasks)} stacked runs")
         try:
             context.begin(replace(description, notes=notes, sharers=len(tasks)))
@@ -128,7 +143,7 @@ def train_stacked(
             endings[k] = error
     try:
         with quiet_lightning(), quiet_vmap():
-            trainer.fit(stacked, ckpt_path=checkpoint if resume_step is not None else None)
+            fit(trainer, stacked, saved, watch)
             if procedure.steps % procedure.eval_every:
                 trainer.validate(stacked, verbose=False)
         checkpoint.unlink(missing_ok=True)
@@ -167,5 +182,5 @@ def save(task: Supervised, checkpoint: Path, steps: int) -> None:
     """Write what a run ends with, as far as others read it: the weights and what its parts remember."""
     state = {name: value.detach().cpu().clone() for name, value in task.state_dict().items()}
     partial = checkpoint.with_suffix(".partial")
-    torch.save({"state_dict": state, "global_step": steps}, partial)
-    partial.replace(checkpoint)
+    torch.save({"state_dict": state, "global_step": steps, ENDED: True}, partial)
+    put_in_place(partial, checkpoint)

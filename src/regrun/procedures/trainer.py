@@ -7,18 +7,23 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
 
+from regrun.damage import DamagedError
 from regrun.errors import UserError, one_line
 from regrun.plural import count
 from regrun.procedures.base import StoppedError, StopRequest
-from regrun.procedures.lost_processes import be_patient
+from regrun.procedures.lost_processes import be_patient, naming_lost_processes
 from regrun.procedures.sharding import FullySharded
+from regrun.record import put_in_place
 
+NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "global_step")  # to go on
+ENDED = "weights_only"  # key of what a stacked run ends with
 AGREE_EVERY = 20  # steps between the times at which the processes of a run ask each other whether to stop
 
 
@@ -32,6 +37,9 @@ class Course(Protocol):
     def show(self, step: int, loss: float) -> None:
         """Move the progress bar."""
 
+    def recorded(self) -> Any:
+        """What has been logged so far, safe on the disk; becomes part of the checkpoint."""
+
 
 class Interruptible(pl.Callback):
     """Saves the run's state now and then, and at once when asked to stop.
@@ -43,10 +51,16 @@ class Interruptible(pl.Callback):
     def __init__(self, context: Course) -> None:
         self.context = context
         self.saved_at = time.monotonic()
+        self.trains = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Take SIGTERM back from Lightning, which would end the run without saving it."""
+        self.trains = True
         self.context.stop.listen()
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Let the checkpoint know what had been logged."""
+        checkpoint["recorded"] = self.context.recorded()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         """Heed a stop request, unless an evaluation comes first: it would be missing after the resume."""
@@ -90,7 +104,7 @@ class Interruptible(pl.Callback):
         try:
             trainer.save_checkpoint(partial)
             if trainer.is_global_zero:
-                partial.replace(target)
+                put_in_place(partial, target)
         except BaseException:  # a full disk, or a second Ctrl-C
             if trainer.is_global_zero:
                 partial.unlink(missing_ok=True)
@@ -166,19 +180,75 @@ def chosen_precision(arguments: Mapping[str, Any]) -> str:
     return "bf16-mixed" if fits else "32-true"
 
 
-def check_checkpoint(path: Path) -> int:
-    """The step at which a checkpoint was taken.
+@dataclass(frozen=True)
+class SavedState:
+    """A checkpoint to go on from.
+
+    Attributes:
+        path: the file.
+        step: at which it was saved.
+        recorded: what had been logged then; ``None`` in what earlier versions have saved.
+    """
+
+    path: Path
+    step: int
+    recorded: Any
+
+
+def saved_state(path: Path | None) -> SavedState | None:
+    """What a checkpoint is, if there is one and it is not that of a run that has ended.
 
     Raises:
-        UserError: if the file cannot be read.
+        DamagedError: if it cannot be read, or is no checkpoint of a training.
+    """
+    if path is None:
+        return None
+    checkpoint = read_checkpoint(path)
+    if ENDED in checkpoint:
+        return None
+    if missing := [key for key in NEEDED if key not in checkpoint]:
+        raise DamagedError(path, f"it is no checkpoint to go on from: {', '.join(missing)} are missing")
+    return SavedState(path, int(checkpoint["global_step"]), checkpoint.get("recorded"))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, mapped into memory.
+
+    Raises:
+        DamagedError: if it cannot be read, or has no weights.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return int(checkpoint["global_step"])
     except Exception as error:
-        raise UserError(
-            f"the checkpoint {path} cannot be read ({type(error).__name__}); "
-            "start the run over with force=true"
+        raise DamagedError(path, f"it cannot be read ({type(error).__name__})") from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise DamagedError(path, "it has no weights")
+    return checkpoint
+
+
+def fit(
+    trainer: pl.Trainer, task: pl.LightningModule, saved: SavedState | None, watch: Interruptible
+) -> None:
+    """Train, from the beginning or from a checkpoint.
+
+    Args:
+        trainer: whose callbacks include ``watch``.
+        task: what to train.
+        saved: what to go on from.
+        watch: knows whether training has begun.
+
+    Raises:
+        DamagedError: if the checkpoint is that of another model, or of another version.
+        LostProcessError: if another process has ended.
+    """
+    try:
+        with naming_lost_processes():
+            trainer.fit(task, ckpt_path=saved.path if saved is not None else None)
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        if saved is None or watch.trains or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise DamagedError(
+            saved.path, f"it is of another model or another version ({one_line(error)[:160]})"
         ) from error
 
 

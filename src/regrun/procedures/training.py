@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from regrun.damage import DamagedError
 from regrun.data.base import Dataset, Splits
 from regrun.errors import one_line
 from regrun.losses.base import ClassificationLoss
@@ -23,10 +24,13 @@ from regrun.procedures.sharding import FullySharded
 from regrun.procedures.trainer import (
     Interruptible,
     Progress,
-    check_checkpoint,
+    SavedState,
     describe_device,
+    fit,
     make_trainer,
     quiet_lightning,
+    read_checkpoint,
+    saved_state,
 )
 from regrun.regularizers.base import Regularizer
 from regrun.tasks.supervised import Supervised, evaluated, in_double_precision
@@ -124,10 +128,10 @@ class SupervisedTraining:
             splits: the dataset's samples.
 
         Raises:
-            ValueError: if the checkpoint is of another model.
+            DamagedError: if the checkpoint cannot be read, or is of another model.
         """
         task = self.build(splits, 0, lambda step, metrics: None)
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        state = read_checkpoint(checkpoint)["state_dict"]
         if in_double_precision(state):
             task.double()  # before loading, which would round
         prefix = "model."
@@ -135,7 +139,7 @@ class SupervisedTraining:
         try:
             task.model.load_state_dict(weights)
         except RuntimeError as error:
-            raise ValueError(f"{checkpoint} has the weights of another model: {one_line(error)}") from error
+            raise DamagedError(checkpoint, f"its weights are of another model: {one_line(error)}") from error
         return task
 
     def __call__(self, context: Context) -> dict[str, float]:
@@ -150,27 +154,30 @@ class SupervisedTraining:
             context.log(step, metrics)
 
         task = self.build(splits, context.seed, report)
-        saved = context.saved_state
-        trainer = make_trainer(
-            context.trainer, self.steps, self.eval_every, [Interruptible(context), Progress(context)]
-        )
-        resume_step = check_checkpoint(saved) if saved is not None else None
+        saved = saved_state(context.saved_state)
+        watch = Interruptible(context)
+        trainer = make_trainer(context.trainer, self.steps, self.eval_every, [watch, Progress(context)])
         sharded = isinstance(trainer.strategy, FullySharded)
         if sharded:
             check_splits(task)
         check_parts(task)
         check_shares(len(splits.train), self.batch_size, trainer.world_size)
         left_out = attach_probes(task, str(trainer.precision), context.skip_probes, sharded)
-        context.begin(describe(task, trainer, left_out, resume_step))
-        with quiet_lightning(), naming_lost_processes():
-            trainer.fit(task, ckpt_path=saved)
+        context.begin(describe(task, trainer, left_out, saved, saved.recorded if saved is not None else None))
+        with quiet_lightning():
+            fit(trainer, task, saved, watch)
             if self.steps % self.eval_every:
-                trainer.validate(task, verbose=False)
+                with naming_lost_processes():
+                    trainer.validate(task, verbose=False)
         return dict(final)
 
 
 def describe(
-    task: Supervised, trainer: pl.Trainer, left_out: Sequence[str], resume_step: int | None
+    task: Supervised,
+    trainer: pl.Trainer,
+    left_out: Sequence[str],
+    saved: SavedState | None,
+    recorded: Mapping[str, Any] | None,
 ) -> Description:
     """What a trainer is about to do with a task.
 
@@ -178,7 +185,8 @@ def describe(
         task: built, its probes attached.
         trainer: for as many steps as it is to take.
         left_out: why probes were, that were.
-        resume_step: the step of the checkpoint that it goes on from.
+        saved: the checkpoint that it goes on from.
+        recorded: what the run had logged when that was saved.
     """
     return Description(
         steps=trainer.max_steps,
@@ -187,7 +195,8 @@ def describe(
         sizes={**task.splits.sizes, "parameters": sum(p.numel() for p in task.model.parameters())},
         data_fingerprint=task.splits.fingerprint(),
         notes=(*task.splits.notes, *left_out, *by_shares(task, trainer.world_size)),
-        resume_step=resume_step,
+        resume_step=None if saved is None else saved.step,
+        recorded=recorded,
         is_main_process=trainer.is_global_zero,
     )
 

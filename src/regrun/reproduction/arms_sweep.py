@@ -16,6 +16,7 @@ from regrun.environment import available_cores
 from regrun.errors import UserError
 from regrun.job import BASIC_LAUNCHER
 from regrun.ledger import seconds_per_arm
+from regrun.ranges import SEEDS
 from regrun.reproduction.board import Board
 from regrun.reproduction.plan import choose_arms, plan_arms, plan_runs
 from regrun.sweep import Job, run_jobs, summarize
@@ -43,6 +44,8 @@ def run_arms(
         UserError: if an arm does not exist or cannot be composed; nothing has been started then.
         SweepUnfinishedError: if a run failed or was interrupted.
     """
+    if not 1 <= seeds <= SEEDS:
+        raise UserError(f"hydra.sweeper.seeds: expected 1 to {SEEDS}, got {seeds}")
     if any(word.startswith("seed=") for word in arguments):
         raise UserError("seeds are numbered from 0: hydra.sweeper.seeds says how many")
     base = compose(arguments)

@@ -28,6 +28,7 @@ MARKS = {
     Status.INTERRUPTED: ("‖", "yellow"),
     Status.DIED: ("‖", "yellow"),
     Status.FAILED: ("✗", "red"),
+    Status.DAMAGED: ("✗", "red"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,9 @@ from regrun.catalogue import experiments
 from regrun.claims import Claim, read_claims
 from regrun.claims.config import check_measured
 from regrun.config_files import folders_of
+from regrun.damage import DamagedError
 from regrun.errors import UserError, nearest
+from regrun.ranges import SEEDS
 from regrun.record import Status
 from regrun.reproduction.plan import PlannedArm, PlannedRun, plan_arms, plan_runs
 from regrun.sources import source_hashes
@@ -61,6 +64,18 @@ class Experiment:
     def base(self) -> list[str]:
         """The overrides that all its runs share."""
         return [f"experiment={self.name}", f"scale={self.scale}", *self.overrides]
+
+    @property
+    def seeds(self) -> int:
+        """How many it is to be judged on, from 0.
+
+        Raises:
+            UserError: if the config has something else there.
+        """
+        count = self.config["seeds"]
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= SEEDS:
+            raise UserError(f"seeds: expected a number from 1 to {SEEDS}, got {count!r}")
+        return count
 
     @property
     def outputs(self) -> Path:
@@ -116,7 +131,9 @@ class Experiment:
         """
         known: dict[str, Sequence[str]] = {}
         for run in runs:
-            if run.arm not in known and run.record.status is Status.COMPLETE:
+            if run.arm in known or run.record.status is not Status.COMPLETE:
+                continue
+            with suppress(DamagedError):  # another may do, and the runs will be named
                 known[run.arm] = [*run.record.curves(), *run.record.result()["metrics"]]
         for name, planned in self.planned.items():
             if name not in known:

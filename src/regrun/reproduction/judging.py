@@ -73,10 +73,31 @@ def make_entry(
         ),
         environment=_environment(newest) if newest else {},
         data=sorted({note for manifest in manifests for note in manifest.get("notes", [])}),
-        commits=sorted({str(manifest["environment"]["commit"]) for manifest in manifests}),
-        code=experiment.source_hashes(),
+        commits=sorted({commit for manifest in manifests for commit in commits_of(manifest)}),
+        code=code_of(manifests, experiment.source_hashes()),
         judged=time.strftime("%Y-%m-%d", time.gmtime()),
     ).sealed()
+
+
+def commits_of(manifest: Mapping[str, Any]) -> set[str]:
+    """The commits that took part in a run, its stages included."""
+    parts = [manifest["environment"], *manifest.get("computed_by", [])]
+    return {str(part["commit"]) for part in parts}
+
+
+def code_of(manifests: Sequence[Mapping[str, Any]], today: Mapping[str, str]) -> dict[str, str]:
+    """A hash of each source file that runs were computed by, by module; several where it was not always one.
+
+    Args:
+        manifests: what the runs say of themselves.
+        today: the hashes of the files as they are, which stand for runs that do not say.
+    """
+    found: dict[str, set[str]] = {}
+    for manifest in manifests:
+        for part in manifest.get("computed_by", []):
+            for name, hashed in part["code"].items():
+                found.setdefault(name, set()).add(hashed)
+    return dict(sorted({**today, **{name: " ".join(sorted(h)) for name, h in found.items()}}.items()))
 
 
 def _arm_entry(
@@ -149,7 +170,7 @@ def _arm(name: str, overrides: Sequence[str]) -> Arm:
 
 def complete_seeds(experiment: Experiment) -> int:
     """How many seeds, from 0, are complete for every arm; at least the experiment's own number."""
-    count = int(experiment.config["seeds"])
+    count = experiment.seeds
     while True:
         following = experiment.runs(2 * count)
         complete = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from regrun.damage import DamagedError
 from regrun.divergence import divergence
 from regrun.record import Record, Status
 from regrun.reproduction.plan import PlannedRun
@@ -43,11 +44,16 @@ def progress_of(record: Record) -> Progress:
 
     Does not try the record's lock, so a run that died looks as if it were running.
     """
-    manifest = record.manifest()
+    try:
+        manifest = record.manifest()
+        if is_complete := record.result_file.exists():
+            record.result()
+    except DamagedError:
+        return Progress(Status.DAMAGED)
     if not manifest:
-        return Progress(Status.ABSENT)
-    status = Status.COMPLETE if record.result_file.exists() else Status(manifest["status"])
-    if status is Status.COMPLETE and not record.result_file.exists():
+        return Progress(Status.DAMAGED if is_complete else Status.ABSENT)
+    status = Status.COMPLETE if is_complete else Status(manifest["status"])
+    if status is Status.COMPLETE and not is_complete:
         status = Status.RUNNING  # about to be complete, or killed just then
     return Progress(
         status,

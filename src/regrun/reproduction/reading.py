@@ -11,7 +11,9 @@ import numpy as np
 from regrun.claims import Bounds, NotRunError, Reduction
 from regrun.claims.curves import Array, reduce_curve
 from regrun.claims.expressions import DIVERGES
+from regrun.damage import DamagedError
 from regrun.divergence import divergence
+from regrun.provenance import changes
 from regrun.record import Status
 from regrun.reproduction.plan import PlannedRun
 
@@ -93,9 +95,24 @@ class Reading:
             return False
         return True
 
-    def edited(self) -> list[PlannedRun]:
-        """The runs whose records were changed after they were completed."""
-        return [run for run in self.runs.values() if is_edited(run)]
+    def mixed(self) -> list[tuple[PlannedRun, str]]:
+        """The complete runs that more than one code has computed, and what changed in each."""
+        found = {run.directory: run for run in self.runs.values() if run.record.status is Status.COMPLETE}
+        lines = [(run, changes(run.record.manifest().get("computed_by", []))) for run in found.values()]
+        return [(run, "; ".join(changed)) for run, changed in lines if changed]
+
+    def damaged(self) -> list[str]:
+        """What was changed or damaged of the records, in one line each."""
+        lines = []
+        for run in {run.directory: run for run in self.runs.values()}.values():
+            if is_edited(run):
+                lines.append(f"{run.directory} was changed after it was completed; remove it to run it again")
+            elif run.record.status is Status.DAMAGED:
+                try:
+                    run.record.check()
+                except DamagedError as error:
+                    lines.append(str(error))
+        return lines
 
     def _read(self, arm: str, seed: int) -> Curves | str:
         run = self.runs.get((arm, seed))

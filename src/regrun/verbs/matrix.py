@@ -15,7 +15,7 @@ from regrun.console import OUT
 from regrun.errors import UserError
 from regrun.matrix.config import load_table, tables
 from regrun.matrix.running import InterruptedTableError, Runner
-from regrun.verbs.options import Options, seed_count
+from regrun.verbs.options import Options, positive, seed_count
 
 EPILOG = "exit codes: 0 every cell has a value; 1 a cell has none; 2 something you can mend; 130 interrupted"
 
@@ -70,9 +70,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("overrides", nargs="*", help="Hydra overrides for all runs, such as trainer=gpu")
     result.add_argument("--components", help="only these rows and the baseline, comma-separated")
     result.add_argument("--problems", help="only these columns, comma-separated")
-    result.add_argument(
-        "--trials", type=seed_count, help="settings tried in each cell (default: the table's)"
-    )
+    result.add_argument("--trials", type=positive, help="settings tried in each cell (default: the table's)")
     result.add_argument("--seeds", type=seed_count, help="how many, from 0 (default: the table's)")
     result.add_argument("--dry-run", action="store_true", help="say how many runs there are to do")
     result.add_argument(

@@ -18,12 +18,23 @@ class Options(argparse.ArgumentParser):
         raise UserError(f"{one_line(message)} ({self.prog} --help says what there is)")
 
 
+def positive(text: str) -> int:
+    """A number from 1 on."""
+    return between(1, None, text)
+
+
 def seed_count(text: str) -> int:
     """A number of seeds, from 1 to ``MOST_SEEDS``."""
+    return between(1, MOST_SEEDS, text)
+
+
+def between(low: int, high: int | None, text: str) -> int:
+    """A whole number of an option, from ``low`` to ``high``, if there is a highest."""
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if not 1 <= value <= MOST_SEEDS:
-        raise argparse.ArgumentTypeError(f"expected 1 to {MOST_SEEDS}, got {text[:40]!r}")
+        value = low - 1
+    if value < low or (high is not None and value > high):
+        wanted = f"at least {low}" if high is None else f"{low} to {high}"
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text[:40]!r}")
     return value

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.text import Text
 
-from regrun.console import OUT
+from regrun.console import OUT, complain
 from regrun.errors import UserError
 from regrun.ledger import entries
 from regrun.report.index import write_index
 from regrun.report.terminal import overview
-from regrun.verbs.options import Options
+from regrun.verbs.options import Options, seed_count
 
 
 def run(words: Sequence[str]) -> int:
@@ -26,7 +26,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("name", nargs="?", help="an experiment")
     parser.add_argument("overrides", nargs="*", help="the overrides it was reproduced with")
     parser.add_argument(
-        "--seeds", type=int, help="judge so many seeds, from 0 (default: all that are complete)"
+        "--seeds", type=seed_count, help="judge so many seeds, from 0 (default: all that are complete)"
     )
     parser.add_argument("--scale", default="small", choices=("smoke", "small", "paper"))
     parser.add_argument(
@@ -36,7 +36,7 @@ def run(words: Sequence[str]) -> int:
     options = parser.parse_intermixed_args(words)
     if options.name is not None:
         return one(options)
-    found = [(file, entry) for file, entry in entries(options.outputs) if entry.scale != "smoke"]
+    found = [(file, entry) for file, entry in entries(options.outputs, complain) if entry.scale != "smoke"]
     if not found:
         raise UserError(f"no verdicts in {options.outputs} yet: regrun reproduce NAME makes some")
     OUT.print(overview([entry for _, entry in found]))
@@ -60,6 +60,8 @@ def one(options: argparse.Namespace) -> int:
     judgements = judge_experiment(
         experiment, reading, dict.fromkeys((c.name for c in experiment.claims), seeds)
     )
+    for line in reading.damaged():
+        complain(line)
     entry = make_entry(experiment, reading, judgements)
     publish(experiment, reading, entry)
     return 0

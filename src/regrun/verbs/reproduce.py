@@ -33,7 +33,7 @@ def run(words: Sequence[str]) -> int:
     options = parser().parse_intermixed_args(words)
     take_scale(options)
     experiment = load_experiment(options.name, options.scale, options.overrides, options.config_dir)
-    seeds = options.seeds or int(experiment.config["seeds"])
+    seeds = options.seeds or experiment.seeds
     wanted = options.arms.split(",") if options.arms else None
     chosen = [arm.name for arm in choose_arms(wanted, experiment.arms)]
     schedule = looks(seeds, options.until_decided)
@@ -43,19 +43,25 @@ def run(words: Sequence[str]) -> int:
         announce(experiment, experiment.runs(seeds), chosen, show_all=True)
         return 0
     experiment.check_metrics(experiment.runs(seeds))
+    if options.record:
+        check_one_code(Reading(experiment.runs(seeds)))
 
     found = run_and_judge(experiment, schedule, chosen)
     if found is None:
         return 130
     reading, judgements, failed = found
-    for run in reading.edited():
-        complain(f"{run.directory} was changed after it was completed; remove it to run it again")
+    for line in reading.damaged():
+        complain(line)
+    for run, line in reading.mixed():
+        complain(f"{run.directory}: {line}")
     entry = make_entry(experiment, reading, judgements, len(schedule))
     from regrun.report.publishing import publish, record_in_ledger, tell_loggers
 
     report = publish(experiment, reading, entry)
     tell_loggers(experiment, entry, report)
     if options.record:
+        check_one_code(reading)
+        say_older_code(experiment, entry)
         record_in_ledger(experiment, entry, report)
     return exit_code(entry, failed)
 
@@ -154,6 +160,22 @@ def check_recordable(experiment: Experiment, seeds: int, wanted: Sequence[str] |
         raise UserError("--record: the ledger is for all arms")
     if seeds < FEWEST_SEEDS:
         raise UserError(f"--record: a verdict needs at least {FEWEST_SEEDS} seeds, not {seeds}")
+
+
+def check_one_code(reading: Reading) -> None:
+    """Raise ``UserError`` if more than one code has computed a run, which the ledger does not take."""
+    for run, changed in reading.mixed():
+        raise UserError(
+            f"--record: {run.directory} was computed by more than one code ({changed}); remove it, or add "
+            "force=true, to run it again"
+        )
+
+
+def say_older_code(experiment: Experiment, entry: Entry) -> None:
+    """Say which files have changed since the runs were computed."""
+    today = experiment.source_hashes()
+    if changed := [name for name, hashed in entry.code.items() if today.get(name) != hashed]:
+        complain(f"not all runs were computed by the code of today; changed since: {', '.join(changed)}")
 
 
 def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequence[str], seeds: int) -> int:

@@ -29,8 +29,9 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", help="overrides such as scale=paper")
     parser.add_argument("--config-dir", "-cd", help="your own configs")
     options = parser.parse_args(words)
-    if (folder := Path(options.name)).is_dir() and Record(folder).status is not Status.ABSENT:
-        show_record(Record(folder))
+    if (folder := Path(options.name)).is_dir() and not (record := Record(folder)).is_absent():
+        record.check()
+        show_record(record)
         return 0
     entry = find(options.name, folders_of([options.config_dir]))
     if entry.group == "experiment":
@@ -85,7 +86,11 @@ def in_colours(text: str) -> Text:
 
 
 def show_record(record: Record) -> None:
-    """What a run is, where it stands, and each metric's course and final value."""
+    """What a run is, where it stands, and each metric's course and final value.
+
+    Args:
+        record: whose files can be read.
+    """
     manifest = record.manifest()
     status = record.status
     OUT.print(

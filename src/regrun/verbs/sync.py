@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from regrun.console import OUT
+from regrun.console import OUT, complain
+from regrun.damage import DamagedError
 from regrun.errors import UserError
 from regrun.plural import count
 from regrun.record import Record
@@ -51,14 +52,25 @@ def run(words: Sequence[str]) -> int:
 
 
 def offline_runs(outputs: Path) -> tuple[list[Path], int]:
-    """W&B's folders of runs that wait to be sent, and how many belong to runs under way."""
+    """W&B's folders of runs that wait to be sent, and how many belong to runs under way.
+
+    Those of a record whose lock is damaged are named, and left out.
+    """
     found = [
         folder
         for folder in sorted(outputs.glob("**/wandb/offline-run-*"))
         if not any(folder.glob("*.synced"))
     ]
-    ready = [folder for folder in found if not Record(folder.parent.parent).is_locked()]
-    return ready, len(found) - len(ready)
+    ready, under_way = [], 0
+    for folder in found:
+        try:
+            if Record(folder.parent.parent).is_locked():
+                under_way += 1
+            else:
+                ready.append(folder)
+        except DamagedError as error:
+            complain(str(error))
+    return ready, under_way
 
 
 def check_server() -> None:

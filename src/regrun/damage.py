@@ -1,0 +1,191 @@
+"""What is wrong with the files of a record, said in one line: disks fail, and editors are used."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from regrun.errors import UserError
+
+Check = Callable[[Any], bool]
+
+
+class DamagedError(UserError):
+    """A file of a record is not as a run leaves it.
+
+    Args:
+        file: which.
+        what: is wrong with it.
+    """
+
+    def __init__(self, file: Path, what: str) -> None:
+        super().__init__(
+            f"damaged: {file}: {what}; remove its folder, or add force=true to the command that runs it"
+        )
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value of JSON is a text."""
+    return isinstance(value, str)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_seconds(value: Any) -> bool:
+    """Whether it is a finite number, at least 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def is_metrics(value: Any) -> bool:
+    """Whether it is numbers, or null where they were not finite, by name."""
+    return isinstance(value, dict) and all(
+        number is None or (isinstance(number, int | float) and not isinstance(number, bool))
+        for number in value.values()
+    )
+
+
+def is_texts(value: Any) -> bool:
+    """Whether it is a list of texts."""
+    return isinstance(value, list) and all(map(is_text, value))
+
+
+def is_environment(value: Any) -> bool:
+    """Whether it says what a run was computed with."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("versions"), dict)
+        and "commit" in value
+        and isinstance(value["commit"], str | None)
+    )
+
+
+def is_code(value: Any) -> bool:
+    """Whether it is a list of what ``regrun.provenance`` keeps of each code that took part."""
+    return isinstance(value, list) and all(
+        isinstance(part, dict)
+        and isinstance(part.get("commit"), str | None)
+        and is_whole(part.get("after_step"))
+        and isinstance(part.get("code"), dict)
+        and isinstance(part.get("versions"), dict)
+        for part in value
+    )
+
+
+SHARED: Mapping[str, Check] = {
+    "identity": is_text,
+    "experiment": is_text,
+    "arm": is_text,
+    "seed": is_whole,
+    "scale": is_text,
+    "wall_seconds": is_seconds,
+    "cpu_seconds": is_seconds,
+}
+RESULT: Mapping[str, Check] = {**SHARED, "metrics": is_metrics, "last_step": is_whole, "seal": is_text}
+MANIFEST: Mapping[str, Check] = {
+    **SHARED,
+    "status": is_text,
+    "started": is_text,
+    "resumed": is_texts,
+    "pid": is_whole,
+    "command": is_text,
+    "steps": is_whole,
+    "device": is_text,
+    "precision": is_text,
+    "environment": is_environment,
+}
+WHERE_GIVEN: Mapping[str, Check] = {  # of ``run.json``, too; not every version wrote them
+    "message": is_text,
+    "notes": is_texts,
+    "data_fingerprint": is_text,
+    "data_dir": is_text,
+    "computed_by": is_code,
+}
+
+
+def read_json(file: Path, needed: Mapping[str, Check], others: Mapping[str, Check]) -> dict[str, Any]:
+    """The content of a file that is there.
+
+    Args:
+        file: JSON.
+        needed: what its values must be, by key.
+        others: what further ones must be where they are given.
+
+    Raises:
+        DamagedError: if it is not JSON, a key is missing, or a value is of another type.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DamagedError(file, f"it cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(file, "it is not JSON, or was cut off") from error
+    if not isinstance(content, dict):
+        raise DamagedError(file, f"it should hold keys and values, and is {json.dumps(content)[:40]}")
+    for key, fits in {**needed, **others}.items():
+        if key not in content:
+            if key in needed:
+                raise DamagedError(file, f"{key!r} is missing")
+        elif not fits(content[key]):
+            raise DamagedError(file, f"{key!r} cannot be {json.dumps(content[key])[:40]}")
+    return content
+
+
+Rows = list[tuple[int, list[float | None]]]
+
+
+def read_table(file: Path) -> tuple[list[str], Rows]:
+    """The columns of ``metrics.csv`` but the first, and ``(step, values)`` of every whole row.
+
+    A torn last row is left out: a run may be killed as it writes. Empty if there is no file.
+
+    Raises:
+        DamagedError: if it is no such table; names the line.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise DamagedError(file, f"it cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DamagedError(file, "it is not text") from error
+    lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), strict=True)
+    rows: Rows = []
+    try:
+        first, *names = next(lines, ["step"])
+        if first != "step":
+            raise ValueError(f"'step' and the names of metrics are expected, not {first[:40]!r}")
+        if len({*names}) < len(names):
+            raise ValueError("a metric has two columns")
+        for row in lines:
+            if len(row) != len(names) + 1:
+                raise ValueError(f"{len(names) + 1} values are expected, not {len(row)}")
+            step = int(row[0])
+            if step <= (last := rows[-1][0] if rows else -1):
+                raise ValueError(f"step {step} comes after step {last}")
+            rows.append((step, [float(value) if value else None for value in row[1:]]))
+    except (ValueError, csv.Error) as error:
+        raise DamagedError(file, f"line {lines.line_num}: {error}") from error
+    return names, rows
+
+
+def check_archive(file: Path) -> None:
+    """Raise ``DamagedError`` for a checkpoint that is empty or was cut off; others may be of any format."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(2)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DamagedError(file, f"it cannot be read: {error.strerror}") from error
+    if not start or (start == b"PK" and not zipfile.is_zipfile(file)):  # what torch saves
+        raise DamagedError(file, "it was cut off")

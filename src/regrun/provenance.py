@@ -1,0 +1,84 @@
+"""Which code computed which steps of a run: what a resumed run must not be silent about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from regrun.environment import git_commit, package_version
+from regrun.sources import source_hashes
+from regrun.whitelist import find_targets
+
+LIBRARIES = ("torch", "lightning", "torchmetrics", "torchvision", "numpy")  # a run's numbers depend on
+
+Part = dict[str, Any]
+"""What computed the steps after ``after_step`` (-1 from the beginning): ``commit``; ``code``, a hash of each
+source file that the numbers depend on, by module; ``versions`` of libraries; and, of a stage that the run has
+begun with, ``stage``, its folder."""
+
+
+def part_of(procedure: Any, after_step: int) -> Part:
+    """What computes a run in this process.
+
+    Args:
+        procedure: its config.
+        after_step: the step that it goes on from, -1 for none.
+    """
+    return {
+        "commit": git_commit(),
+        "code": source_hashes({target for _, target in find_targets(procedure)}),
+        "versions": {name: found for name in LIBRARIES if (found := package_version(name))},
+        "after_step": after_step,
+    }
+
+
+def with_part(manifest: Mapping[str, Any], part: Part) -> list[Part]:
+    """The parts of a run that goes on with a further one.
+
+    What was computed after the step that it goes on from is forgotten, and a part that is the same as that
+    before it is none of its own. Of a run that was begun before parts were kept, the commit alone is known.
+
+    Args:
+        manifest: what ``run.json`` said; empty of a new run.
+        part: what is to compute the rest.
+    """
+    if part["after_step"] < 0:
+        return [part]
+    unknown = {"code": {}, "versions": {}, "after_step": -1}
+    earlier = manifest.get("computed_by") or [{"commit": manifest["environment"]["commit"], **unknown}]
+    kept = [p for p in earlier if "stage" not in p and p["after_step"] < part["after_step"]]
+    same = kept and all(kept[-1][key] == part[key] for key in ("commit", "code", "versions"))
+    return kept if same else [*kept, part]
+
+
+def stage_parts(manifest: Mapping[str, Any], folder: str) -> list[Part]:
+    """The parts of a stage, as the run that begins with it keeps them."""
+    return [{**part, "stage": folder} for part in manifest.get("computed_by", [])]
+
+
+def changes(parts: Sequence[Part]) -> list[str]:
+    """What differs between the parts of a run that its numbers depend on, in one line each."""
+    lines = []
+    own = [part for part in parts if "stage" not in part]
+    for before, after in pairwise(own):
+        if names := differing(before, after):
+            lines.append(f"the code changed after step {after['after_step']}: {names}")
+    for part in parts if own else ():
+        if "stage" in part and (names := differing(part, own[-1])):
+            lines.append(f"the stage {part['stage']} was computed by another code: {names}")
+    return list(dict.fromkeys(lines))
+
+
+def differing(a: Part, b: Part) -> str:
+    """The modules and libraries that two parts have in different versions, in words; empty for none."""
+    if not (a["code"] and b["code"]):
+        same = a["commit"] == b["commit"] and not str(a["commit"]).endswith("+")
+        return "" if same else f"commit {a['commit']}, then {b['commit']}"
+    names = [name for name, hashed in a["code"].items() if b["code"].get(name, hashed) != hashed]
+    names += [
+        f"{name} {version}, then {b['versions'][name]}"
+        for name, version in a["versions"].items()
+        if b["versions"].get(name, version) != version
+    ]
+    return ", ".join(names)
