@@ -8,10 +8,14 @@ import io
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,17 +25,26 @@ from torchvision import datasets
 
 from regrun.data import (
     CIFAR10,
+    CIFAR100,
     MNIST,
+    SVHN,
     CleanLabels,
+    ETTh1,
     GaussianPixels,
     ImageFolder,
     Images,
     OriginalPixels,
+    PhysioNet2012,
     RandomPixels,
     ShuffledPixels,
     SymmetricNoise,
+    TinyShakespeare,
+    download,
+    torchvision_images,
 )
-from regrun.data.image_cache import cache_folder, cached
+from regrun.data.feedback import MovieLens100k
+from regrun.data.idx import MD5, check_idx
+from regrun.data.image_cache import cache_folder, cached, is_cached
 from regrun.data.image_tree import decode_tree
 from regrun.data.images import stratified
 
@@ -193,6 +206,45 @@ def test_data_that_nobody_may_write_are_cached_elsewhere(
     assert cache_folder(data) == tmp_path / "cache" / "regrun"
 
 
+META = {
+    "a list": "[]",
+    "null": "null",
+    "nothing": "",
+    "too deep": "[" * 100_000,
+    "other keys": '{"names": ["a"]}',
+    "no text": b"\xff\xfe\x00",
+    "names are a word": '{"names": "a"}',
+}
+
+
+@pytest.mark.parametrize("meta", META)
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, meta: str) -> None:
+    tree = make_tree(tmp_path / "tree", {"a": 2})
+    first = cached([tree], tmp_path, "tree", partial(decode_tree, tree, 8, 3))
+    (folder,) = [f for f in cache_folder(tmp_path).iterdir() if f.is_dir()]
+    content = META[meta]
+    if meta == "names are a word":
+        content = json.dumps(json.loads((folder / "meta.json").read_text()) | {"names": "a"})
+    (folder / "meta.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert not is_cached([tree], tmp_path, "tree")
+    again = cached([tree], tmp_path, "tree", partial(decode_tree, tree, 8, 3))
+    assert torch.equal(again.x, first.x)
+    assert again.names == ("a",)
+    assert is_cached([tree], tmp_path, "tree")
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [-1, 0], [[0, 0]], [0.0, 0.0]])
+def test_a_cache_whose_labels_cannot_be_is_made_anew(tmp_path: Path, labels: list[object]) -> None:
+    tree = make_tree(tmp_path / "tree", {"a": 2})
+    cached([tree], tmp_path, "tree", partial(decode_tree, tree, 8, 3))
+    (folder,) = [f for f in cache_folder(tmp_path).iterdir() if f.is_dir()]
+    np.save(folder / "y.npy", np.array(labels))
+    assert cached([tree], tmp_path, "tree", partial(decode_tree, tree, 8, 3)).y.tolist() == [0, 0]
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    assert cached([tree], tmp_path, "tree", partial(decode_tree, tree, 8, 3)).y.tolist() == [0, 0]
+
+
 # -------------------------------------------------------------------- subsets
 
 
@@ -253,6 +305,195 @@ def test_what_a_model_reads_is_normalized() -> None:
     mean, std = (torch.tensor(v)[:, None, None] for v in (spec.mean, spec.std))
     torch.testing.assert_close(spec.prepare(x), (x / 255 - mean) / std)
     assert x.dtype == torch.uint8
+
+
+# -------------------------------------------------- files that are not what they should be
+
+
+def change_byte(file: Path, place: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
+def offline(urls: object, file: Path, md5: str) -> None:
+    raise ValueError(f"{file.name} cannot be downloaded")
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """MNIST's own files, to be damaged."""
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for file in (DATA / "MNIST" / "raw").glob("*ubyte"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+@needs_data
+@pytest.mark.parametrize("name", MD5)
+def test_one_changed_byte_of_mnist_is_named(tmp_path: Path, raw: Path, name: str) -> None:
+    change_byte(raw / name, 5000)
+    with pytest.raises(
+        ValueError, match=rf"{raw / name} is not what was published: .* should be {MD5[name]}"
+    ):
+        MNIST(CleanLabels(), OriginalPixels()).load(tmp_path, 0)
+
+
+@needs_data
+def test_another_file_in_the_place_of_mnists_is_named(tmp_path: Path, raw: Path) -> None:
+    data = MNIST(CleanLabels(), OriginalPixels())
+    train, test = raw / "train-labels-idx1-ubyte", raw / "t10k-labels-idx1-ubyte"
+    right = train.read_bytes()
+    train.write_bytes(test.read_bytes())
+    with pytest.raises(ValueError, match=rf"{train} has 10,008 bytes, and should have 60,008"):
+        data.load(tmp_path, 0)
+    train.write_bytes(b"\0" * len(right))
+    with pytest.raises(ValueError, match=rf"{train} does not begin as a file of 60,000 labels should"):
+        data.load(tmp_path, 0)
+    train.write_bytes(right)
+    assert len(data.load(tmp_path, 0).train) == 60_000
+
+
+def idx_labels(labels: np.ndarray) -> bytes:
+    return (0x801).to_bytes(4, "big") + len(labels).to_bytes(4, "big") + labels.astype(np.uint8).tobytes()
+
+
+def test_where_no_checksum_is_known_the_packed_file_or_the_classes_tell(tmp_path: Path) -> None:
+    file = tmp_path / "t10k-labels-idx1-ubyte"
+    labels = np.arange(10_000) % 10
+    file.write_bytes(idx_labels(labels))
+    check_idx(file, None, "unknown")
+    labels[3] = 4
+    file.write_bytes(idx_labels(labels))
+    with pytest.raises(
+        ValueError, match=r"ubyte should have 1,000 labels of each of 10 classes, and has 1000,"
+    ):
+        check_idx(file, None, "unknown")
+    packed = file.with_name(f"{file.name}.gz")
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    with pytest.raises(ValueError, match=rf"{packed} is not what was published"):
+        check_idx(file, None, "unknown")
+    md5 = hashlib.md5(packed.read_bytes()).hexdigest()
+    check_idx(file, None, md5)  # it is what was published, after all
+    change_byte(file, 100)
+    with pytest.raises(ValueError, match=rf"{file} is not what was published"):
+        check_idx(file, None, md5)
+
+
+def test_a_packed_file_with_another_checksum_is_named_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"something else")
+    monkeypatch.setattr(download, "download", lambda url, partial: pytest.fail("there is no need to ask"))
+    with pytest.raises(ValueError, match=rf"{file} is not what was published: its MD5 is .*; remove it"):
+        MNIST(CleanLabels(), OriginalPixels()).load(tmp_path, 0)
+    assert file.read_bytes() == b"something else"
+
+
+def test_svhn_that_is_not_svhn_is_named(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / f"{split}_32x32.mat").write_bytes(b"MATLAB 5.0 MAT-file")
+    with pytest.raises(ValueError, match=r"train_32x32\.mat is not what was published"):
+        SVHN(CleanLabels(), OriginalPixels()).load(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "there", "expected"),
+    [
+        (CIFAR100(CleanLabels(), OriginalPixels()), "CIFAR-100-python/train", "cifar-100-python"),
+        (MNIST(CleanLabels(), OriginalPixels()), "mnist/raw/train-images-idx3-ubyte", "MNIST"),
+        (MNIST(CleanLabels(), OriginalPixels()), "MNIST/Raw/train-images-idx3-ubyte", "raw"),
+        (CIFAR10(CleanLabels(), OriginalPixels()), "CIFAR10_train.tar", "cifar10_train.tar"),
+    ],
+    ids=["folder", "the first folder", "the second folder", "mirror"],
+)
+def test_a_name_with_other_capitals_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: MNIST, there: str, expected: str
+) -> None:
+    monkeypatch.setattr(torchvision_images, "fetch", offline)
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / there).touch()
+    with pytest.raises(ValueError, match=rf" has other capitals than {tmp_path}.*{expected}; rename it"):
+        data.load(tmp_path, 0)
+
+
+def test_other_capitals_are_said_of_every_file_that_is_missed(tmp_path: Path) -> None:
+    for name in ("Train", "etth1.csv", "TinyShakespeare.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "PhysioNet2012" / "set-a").mkdir(parents=True)
+    (tmp_path / "ml-100K").mkdir()
+    for load, name in (
+        (folder_dataset().load, "Train"),
+        (ETTh1().load, "etth1.csv"),
+        (TinyShakespeare().load, "TinyShakespeare.txt"),
+        (PhysioNet2012().load, "PhysioNet2012"),
+        (MovieLens100k().load, "ml-100K"),
+    ):
+        with pytest.raises(ValueError, match=rf"\({tmp_path / name} has other capitals\)"):
+            load(tmp_path, 0)
+
+
+def test_what_is_missing_of_files_that_are_there_in_part_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torchvision_images, "fetch", offline)
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    for name in list(MD5)[:3]:
+        (tmp_path / "MNIST" / "raw" / name).touch()
+    with pytest.raises(ValueError, match=rf"{list(MD5)[3]} is not there, and .* cannot be downloaded"):
+        MNIST(CleanLabels(), OriginalPixels()).load(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "says"),
+    [
+        ("tinyshakespeare.txt", TinyShakespeare, "tinyshakespeare.txt is damaged, or another text"),
+        ("ETTh1.csv", ETTh1, "ETTh1.csv is damaged"),
+        ("physionet2012/set-a/1.txt", PhysioNet2012, r"1\.txt: line 1 is not of the form hh:mm"),
+        ("ml-100k/u.data", MovieLens100k, r"u\.data: line 1 does not begin with user, item and rating"),
+    ],
+)
+def test_a_file_of_other_bytes_is_named(tmp_path: Path, name: str, make: Any, says: str) -> None:
+    for file in (tmp_path / name, (tmp_path / name).with_name("2.txt")):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"\xff\x00\x81\n" * 50)
+    with pytest.raises(ValueError, match=says):
+        make().load(tmp_path, 0)
+
+
+@pytest.mark.parametrize("line", ["1\t2", "1\t2\tfive", "0\t1\t5", "944\t1\t5", "1\t1683\t5"])
+def test_a_line_of_ratings_that_cannot_be_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "ml-100k").mkdir()
+    (tmp_path / "ml-100k" / "u.data").write_text(f"1\t1\t5\t0\n{line}\n")
+    with pytest.raises(ValueError, match=r"u\.data: line 2 does not begin"):
+        MovieLens100k().load(tmp_path, 0)
+
+
+def test_a_complete_run_says_what_data_it_was_made_of(regrun: Callable[..., Any], tmp_path: Path) -> None:
+    for place, extra in (("a", 0), ("b", 1)):
+        for split in ("train", "test"):
+            make_tree(tmp_path / place / split, {"cat": 4 + extra, "ant": 4})
+    words = ("dataset=image_folder", "dataset.classes=2", "dataset.size=8", "model=mlp", "logger=csv")
+    words += ("steps=2", "scale=smoke", "probe=none")
+    assert regrun(*words, "data_dir=a").code == 0
+    (record,) = tmp_path.glob("outputs/*/*/*/run.json")
+    before = json.loads(record.read_text())["data_fingerprint"]
+    assert "made of" not in regrun(*words, "data_dir=a").out
+    shutil.copytree(tmp_path / "a", tmp_path / "c")
+    shutil.rmtree(cache_folder(tmp_path / "c"))
+    for place in ("b", "c"):  # whose images have not been decoded
+        result = regrun(*words, f"data_dir={place}")
+        assert "already complete" in result.out
+        assert f"made of the data in {tmp_path / 'a'}\n" in result.out
+    for place in ("b", "c"):
+        assert regrun(*words, f"data_dir={place}", "seed=1", f"outputs=other/{place}").code == 0
+    result = regrun(*words, "data_dir=b")
+    assert f"made of the data in {tmp_path / 'a'}, with the fingerprint {before}" in result.out
+    assert f"those in {tmp_path / 'b'} are others, with" in result.out
+    assert "made of" not in regrun(*words, "data_dir=c").out
 
 
 # ------------------------------------------------------------------ real data
@@ -319,6 +560,10 @@ def test_cifar10_as_its_server_gives_it(tmp_path: Path, monkeypatch: pytest.Monk
     assert data.load(tmp_path, 0).fingerprint() == splits.fingerprint()
     archive.unlink()  # what was unpacked is enough
     assert data.load(tmp_path, 0).fingerprint() == splits.fingerprint()
+    batch = tmp_path / "cifar-10-batches-py" / "data_batch_3"
+    change_byte(batch, -1)
+    with pytest.raises(ValueError, match=rf"{batch} is not what was published: its MD5 is"):
+        data.load(tmp_path, 0)
 
 
 @needs_data

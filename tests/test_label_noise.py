@@ -175,6 +175,115 @@ def test_files_of_other_data_are_refused(tmp_path: Path) -> None:
         LabelFile(str(file)).corrupt(truth, torch.Generator())
 
 
+LINES = "\n".join(str((k + 1) % 10) for k in range(50)) + "\n"
+TABLE = "index,worse_label\n" + "".join(f"{k},{(k + 1) % 10}\n" for k in range(50))
+
+
+def short(value: object) -> str:
+    """A name for a test that does not hold a whole file."""
+    return value if isinstance(value, str) and "\n" not in value else ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        LINES.encode(),
+        LINES.replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + LINES.encode(),
+        LINES.encode("utf-16"),
+        b"\xfe\xff" + LINES.encode("utf-16-be"),
+        ("label\n" + LINES).encode(),
+        ('"label"\n' + LINES).encode(),
+        ("# made by hand\n" + LINES + "\n\n").encode(),
+        LINES.replace("\n", ".0\n").encode(),
+        LINES.replace("\n", "  # sure\n").encode(),
+        TABLE.encode(),
+        TABLE.replace(",", ";").replace("\n", "\r\n").encode("utf-16"),
+        TABLE.replace(",", "\t").encode(),
+        TABLE.replace(",", ", ").encode(),
+    ],
+    ids=short,
+)
+@pytest.mark.parametrize("name", ["labels.csv", "LABELS.TXT"])
+def test_labels_of_a_text_however_it_was_written(tmp_path: Path, content: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    read = LabelFile(str(tmp_path / name)).corrupt(labels(n=50), torch.Generator())
+    assert read.tolist() == [(k + 1) % 10 for k in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (LINES.replace("4", "four"), r"line 4: a whole number is expected, not 'four'"),
+        (LINES.replace("4", "3.5"), r"line 4: a whole number is expected, not '3.5'"),
+        ("0.5\n" + LINES, r"line 1: a whole number is expected, not '0.5'"),
+        ("nan\n" + LINES, r"line 1: a whole number is expected, not 'nan'"),
+        (LINES.replace("4", "inf"), r"line 4: a whole number is expected, not 'inf'"),
+        (LINES.replace("4", "4 5"), r"line 4: a whole number is expected, not '4 5'"),
+        (LINES.replace("4\n", "4,5\n"), r"line 4: one whole number expected, not 2: '4,5'"),
+        ("0,1,2,3\n", r"line 1: one whole number expected, not 4: '0,1,2,3'"),
+        (TABLE.replace("8,9\n", "8\n"), r"line 10: 2 values expected, not 1: '8'"),
+        (TABLE.replace("worse_label", "worst_label"), r"has no 'worse_label'; did you mean 'worst_label'\?"),
+        (TABLE.replace("worse_label", "y"), r"has no 'worse_label'.*\(it has index, y\)"),
+        (LINES[:-2], r"worse_label has 49 labels, the dataset's train split 50"),
+        (LINES + "1\n", r"worse_label has 51 labels"),
+        ("label\n", r"worse_label has 0 labels"),
+        ("", r"worse_label has 0 labels"),
+        (LINES.replace("4", "10"), r"must lie in 0 to 9, got 0 to 10; the first .* is 10, label 4"),
+        (LINES.replace("4", "-1"), r"must lie in 0 to 9, got -1 to 9; the first .* is -1, label 4"),
+        (LINES.replace("4", "1" * 40), r"a row of whole numbers is expected, not 50 of object"),
+        (LINES.encode("utf-16-le"), r"cannot be read: it is not text in utf-8"),
+        (b"\xff\xfe" + b"\x00\xd8" * 9, r"cannot be read: it is not text in utf-16"),
+        (b"\x89PNG\r\n\x1a\n" * 20, r"cannot be read: it is not text in utf-8"),
+    ],
+    ids=short,
+)
+def test_what_is_no_text_of_labels_is_refused_with_its_line(
+    tmp_path: Path, content: str | bytes, says: str
+) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=rf"{re.escape(str(file))}.*{says}"):
+        LabelFile(str(file)).corrupt(labels(n=50), torch.Generator())
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (np.arange(50) % 10 + 0.7, r"label 1 is no whole number that a label can be: 0\.7"),
+        (np.where(np.arange(50) == 3, np.nan, 1.0), r"label 4 is no whole number that a label can be: nan"),
+        (np.eye(50, 10), r"a row of whole numbers is expected, not 50 × 10 of float64"),
+        (np.arange(50) > 3, r"a row of whole numbers is expected, not 50 of bool"),
+        (np.array(["1"] * 50), r"a row of whole numbers is expected, not 50 of <U1"),
+        (np.array(3), r"a row of whole numbers is expected, not one of int64"),
+    ],
+)
+def test_arrays_that_are_no_labels_are_refused(tmp_path: Path, values: np.ndarray, says: str) -> None:
+    """They were rounded towards zero, or read row by row."""
+    file = tmp_path / "labels.npy"
+    np.save(file, values)
+    with pytest.raises(ValueError, match=rf"{re.escape(str(file))}: {says}"):
+        LabelFile(str(file)).corrupt(labels(n=50), torch.Generator())
+
+
+def test_arrays_of_other_types_that_hold_labels_are_read(tmp_path: Path) -> None:
+    truth = labels(n=50)
+    y = truth.y.numpy()
+    for values in (y.astype(np.uint8), y.astype(np.float32), y[:, None], y[None]):
+        np.save(tmp_path / "labels.npy", values)
+        read = LabelFile(str(tmp_path / "labels.npy")).corrupt(truth, torch.Generator())
+        assert torch.equal(read, truth.y)
+    for tensor in (truth.y.int(), truth.y.bfloat16(), truth.y.float().requires_grad_()):
+        torch.save(tensor, tmp_path / "labels.pt")
+        assert torch.equal(LabelFile(str(tmp_path / "labels.pt")).corrupt(truth, torch.Generator()), truth.y)
+
+
+@pytest.mark.parametrize("name", ["labels.pt", "labels.npy", "labels.csv", "labels"])
+def test_a_label_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} cannot be read: No such file or directory"):
+        LabelFile(str(tmp_path / name)).corrupt(labels(n=50), torch.Generator())
+
+
 def test_a_label_file_runs_no_code(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:

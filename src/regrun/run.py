@@ -20,6 +20,7 @@ from regrun.errors import UserError, naming_full_disks, one_line
 from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
 from regrun.memory import too_large
+from regrun.origin import origin
 from regrun.placement import check_components
 from regrun.procedures.base import Description, Procedure, Stage, StoppedError, StopRequest
 from regrun.provenance import Part, changes, part_of, stage_parts, with_part
@@ -89,6 +90,8 @@ class Run:
         if self.record.status is not Status.COMPLETE:
             return False
         self.display.note(f"already complete: {self.record.directory} (force=true runs it again)")
+        if line := origin(self.config, self.record.manifest()):
+            self.display.note(line)
         self.display.results(self.record.final_metrics(), self.record.directory)
         return True
 

@@ -238,6 +238,14 @@ class Dataset(ABC):
     criterion: Criterion = Classification()
     validation: int = 0
 
+    def files(self, data_dir: Path) -> list[Path]:
+        """The files, or folders, that it is read from; none if it makes its data."""
+        return []
+
+    def is_at_hand(self, data_dir: Path) -> bool:
+        """Whether its files are there, and are read in a moment."""
+        return all(file.exists() for file in self.files(data_dir))
+
     @abstractmethod
     def load(self, data_dir: Path, seed: int) -> Splits:
         """The samples.

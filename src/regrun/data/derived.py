@@ -27,6 +27,14 @@ class Derived(Dataset):
         self.criterion = dataset.criterion
         self.validation = dataset.validation
 
+    def files(self, data_dir: Path) -> list[Path]:
+        """See ``Dataset``."""
+        return self.dataset.files(data_dir)
+
+    def is_at_hand(self, data_dir: Path) -> bool:
+        """See ``Dataset``."""
+        return self.dataset.is_at_hand(data_dir)
+
 
 class Downsampled(Derived):
     """Images of which each pixel is the mean of ``factor`` × ``factor`` of the original's.

@@ -27,12 +27,17 @@ def fetch(urls: Sequence[str], file: Path, md5: str) -> None:
         md5: its checksum.
 
     Raises:
-        ValueError: if no mirror gives it, saying which file to put where.
+        ValueError: if no mirror gives it, saying which file to put where; or if another one lies there.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_name(f"{file.name}.lock")):
-        if file.exists() and checksum(file) == md5:
-            return
+        if file.exists():
+            if (found := checksum(file)) == md5:
+                return
+            raise ValueError(
+                f"{file} is not what was published: its MD5 is {found}, and should be {md5}; remove it, to "
+                "have it downloaded"
+            )
         reasons = []
         for url in urls:
             partial = file.with_name(f"{file.name}.partial")

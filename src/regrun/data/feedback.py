@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from regrun.data.base import generator_of
+from regrun.data.files import misspelt
 from regrun.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
@@ -63,7 +64,10 @@ class MovieLens100k(FeedbackData):
         """
         file = data_dir / "ml-100k" / "u.data"
         if not file.is_file():
-            raise ValueError(f"there is no {file}; unpack ml-100k.zip of GroupLens there, or set data_dir")
+            raise ValueError(
+                f"there is no {file}{misspelt(file, data_dir)}; unpack ml-100k.zip of GroupLens there, or "
+                "set data_dir"
+            )
         liked = []
         for number, line in enumerate(
             file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1

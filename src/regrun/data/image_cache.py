@@ -50,9 +50,7 @@ def cached(sources: Sequence[Path], data_dir: Path, label: str, decode: Callable
         label: of the cache's folder.
         decode: called where there is no cache, or one of other files or of another version.
     """
-    where = hashlib.sha256("\0".join(str(s.resolve()) for s in sources).encode()).hexdigest()[:8]
-    folder = cache_folder(data_dir) / f"{label}-{where}"
-    meta = {"version": VERSION, "files": fingerprint_files(sources)}
+    folder, meta = place_of(sources, data_dir, label)
     if (found := read(folder, meta)) is not None:
         return found
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +61,18 @@ def cached(sources: Sequence[Path], data_dir: Path, label: str, decode: Callable
         found = read(folder, meta)
         assert found is not None
         return found
+
+
+def is_cached(sources: Sequence[Path], data_dir: Path, label: str) -> bool:
+    """Whether the images of files that are there need not be decoded; see ``cached``."""
+    return read(*place_of(sources, data_dir, label)) is not None
+
+
+def place_of(sources: Sequence[Path], data_dir: Path, label: str) -> tuple[Path, dict[str, object]]:
+    """The folder of a cache, and what it says of itself for as long as the files do not change."""
+    where = hashlib.sha256("\0".join(str(s.resolve()) for s in sources).encode()).hexdigest()[:8]
+    meta: dict[str, object] = {"version": VERSION, "files": fingerprint_files(sources)}
+    return cache_folder(data_dir) / f"{label}-{where}", meta
 
 
 def cache_folder(data_dir: Path) -> Path:
@@ -91,16 +101,22 @@ def read(folder: Path, meta: dict[str, object]) -> Decoded | None:
     """What a cache holds; ``None`` if it is absent, damaged, or of other files."""
     try:
         kept = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        names = kept.pop("names")
-        if kept != meta:
+        if not isinstance(kept, dict) or not is_names(names := kept.pop("names")) or kept != meta:
             return None
         x = np.load(folder / "x.npy", mmap_mode="c")  # copy on write: torch has no tensors that are read-only
         y = np.load(folder / "y.npy")
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, RecursionError, SyntaxError):
         return None
-    if x.dtype != np.uint8 or x.ndim != 4 or len(x) != len(y):
+    if x.dtype != np.uint8 or x.ndim != 4 or y.dtype != np.int64 or y.shape != x.shape[:1]:
+        return None
+    if len(y) and not 0 <= y.min() <= y.max() < len(names):
         return None
     return Decoded(torch.from_numpy(x).permute(0, 3, 1, 2), torch.from_numpy(y), tuple(names))
+
+
+def is_names(value: object) -> bool:
+    """Whether a value of JSON is names of classes."""
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def write(folder: Path, meta: dict[str, object], arrays: Arrays) -> None:
@@ -111,6 +127,8 @@ def write(folder: Path, meta: dict[str, object], arrays: Arrays) -> None:
         np.save(partial / "x.npy", np.ascontiguousarray(x))
         np.save(partial / "y.npy", np.asarray(y, dtype=np.int64))
         (partial / "meta.json").write_text(json.dumps({**meta, "names": list(names)}), encoding="utf-8")
+        if folder.is_file():
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     finally:

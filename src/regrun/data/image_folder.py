@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from regrun.data.base import Images
-from regrun.data.image_cache import Decoded, cached
+from regrun.data.files import misspelt
+from regrun.data.image_cache import Decoded, cached, is_cached
 from regrun.data.image_tree import decode_tree
 from regrun.data.images import ImageDataset
 from regrun.data.label_noise import LabelNoise
@@ -65,6 +66,14 @@ class ImageFolder(ImageDataset):
         self.classes = classes
         self.inputs = Images((channels, size, size), tuple(mean), tuple(std))
 
+    def files(self, data_dir: Path) -> list[Path]:
+        """See ``Dataset``."""
+        return [data_dir / self.train, data_dir / self.test]
+
+    def is_at_hand(self, data_dir: Path) -> bool:
+        """See ``Dataset``."""
+        return all(f.exists() and is_cached([f], data_dir, f.name) for f in self.files(data_dir))
+
     def read(self, data_dir: Path) -> tuple[Decoded, Decoded, str]:
         """See ``ImageDataset``."""
         train, test = read_trees(data_dir, data_dir / self.train, data_dir / self.test, self.inputs.shape)
@@ -86,7 +95,10 @@ def read_trees(
     """
     for tree in (train, test):
         if not tree.exists():
-            raise ValueError(f"{tree} is not there: a folder, or a tar archive, with one folder per class")
+            raise ValueError(
+                f"{tree} is not there{misspelt(tree, data_dir)}: a folder, or a tar archive, with one folder "
+                "per class"
+            )
     both = [
         cached([tree], data_dir, tree.name, partial(decode_tree, tree, shape[1], shape[0]))
         for tree in (train, test)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from regrun.data.base import Dataset, Samples, Series, Splits, generator_of
 from regrun.data.criteria import ObservedSeries
+from regrun.data.files import misspelt
 from regrun.data.series import observed_samples
 from regrun.ranges import check_finite, check_whole
 
@@ -63,6 +64,14 @@ class PhysioNet2012(Dataset):
         self.inputs = Series(tuple(k / steps for k in range(steps + 1)), len(VARIABLES))
         self.criterion = ObservedSeries(sigma)
 
+    def files(self, data_dir: Path) -> list[Path]:
+        """See ``Dataset``."""
+        return [data_dir / self.FOLDER]
+
+    def is_at_hand(self, data_dir: Path) -> bool:
+        """Never: thousands of files take their time."""
+        return False
+
     def load(self, data_dir: Path, seed: int) -> Splits:
         """See ``Dataset``.
 
@@ -73,8 +82,8 @@ class PhysioNet2012(Dataset):
         files = sorted(folder.glob("set-*/*.txt"))[: self.limit]
         if len(files) < 2:
             raise ValueError(
-                f"there are no patients in {folder}/set-a; unpack set-a.tar.gz of PhysioNet's Challenge 2012 "
-                "there, or set data_dir"
+                f"there are no patients in {folder / 'set-a'}{misspelt(folder / 'set-a', data_dir)}; unpack "
+                "set-a.tar.gz of PhysioNet's Challenge 2012 there, or set data_dir"
             )
         values = torch.full((len(files), len(self.inputs.times), len(VARIABLES)), torch.nan)
         for k, file in enumerate(files):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from regrun.data.base import Dataset, Samples, Series, Splits, check_fraction, generator_of
 from regrun.data.criteria import ObservedSeries
+from regrun.data.files import misspelt
 from regrun.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
@@ -148,6 +149,10 @@ class ETTh1(Dataset):
         self.inputs = Series(tuple(k / (hours - 1) for k in range(hours)), 7)
         self.criterion = ObservedSeries(sigma)
 
+    def files(self, data_dir: Path) -> list[Path]:
+        """See ``Dataset``."""
+        return [data_dir / self.FILE]
+
     def load(self, data_dir: Path, seed: int) -> Splits:
         """See ``Dataset``.
 
@@ -185,7 +190,8 @@ def read_table(file: Path) -> np.ndarray:
     """
     if not file.is_file():
         raise ValueError(
-            f"there is no {file}; put ETTh1.csv of the ETDataset repository there, or set data_dir"
+            f"there is no {file}{misspelt(file, file.parent)}; put ETTh1.csv of the ETDataset repository "
+            "there, or set data_dir"
         )
     try:
         table = np.genfromtxt(file, delimiter=",", skip_header=1, usecols=range(1, 8))

@@ -8,6 +8,7 @@ import torch
 
 from regrun.data.base import Dataset, Samples, Splits, Tokens, generator_of
 from regrun.data.criteria import NextToken
+from regrun.data.files import misspelt
 from regrun.ranges import check_whole
 
 FILE = "tinyshakespeare.txt"
@@ -42,6 +43,10 @@ class TinyShakespeare(Dataset):
         self.inputs = Tokens(CHARACTERS, context)
         self.classes = CHARACTERS
         self.criterion = NextToken()
+
+    def files(self, data_dir: Path) -> list[Path]:
+        """See ``Dataset``."""
+        return [data_dir / FILE]
 
     def load(self, data_dir: Path, seed: int) -> Splits:
         """See ``Dataset``.
@@ -83,7 +88,10 @@ def read_shakespeare(data_dir: Path) -> str:
     """
     file = data_dir / FILE
     if not file.is_file():
-        raise ValueError(f"there is no {file}; put {FILE} of the char-rnn repository there, or set data_dir")
+        raise ValueError(
+            f"there is no {file}{misspelt(file, data_dir)}; put {FILE} of the char-rnn repository there, or "
+            "set data_dir"
+        )
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +14,9 @@ from filelock import FileLock
 from regrun.data.base import Images
 from regrun.data.cifar100_classes import CLASSES, NEXT_IN_SUPERCLASS
 from regrun.data.download import fetch
-from regrun.data.image_cache import Arrays, Decoded, cached
+from regrun.data.files import check_md5, other_capitals
+from regrun.data.idx import MD5, check_idx
+from regrun.data.image_cache import Arrays, Decoded, cached, is_cached
 from regrun.data.image_folder import read_trees
 from regrun.data.images import ImageDataset
 
@@ -44,7 +46,7 @@ class TorchvisionImages(ImageDataset):
 
     name: ClassVar[str]
     torchvision_name: ClassVar[str]
-    files: ClassVar[tuple[str, ...]]  # below the data directory, unpacked
+    unpacked: ClassVar[tuple[str, ...]]  # files below the data directory
     SPLITS: ClassVar[tuple[dict[str, Any], dict[str, Any]]] = ({"train": True}, {"train": False})
 
     @property
@@ -58,19 +60,48 @@ class TorchvisionImages(ImageDataset):
     def offers(self) -> Iterator[Offer]:
         """The files that are downloaded."""
 
+    @abstractmethod
+    def check(self, data_dir: Path, which: dict[str, Any]) -> None:
+        """Raise ``ValueError`` for a file of a split that is not as it was published; names it."""
+
     def read(self, data_dir: Path) -> tuple[Decoded, Decoded, str]:
         """See ``ImageDataset``."""
-        files = [data_dir / file for file in self.files]
-        if not all(file.exists() for file in files):
-            mirror = [data_dir / f"{self.name}_{split}.tar" for split in ("train", "test")]
-            if all(file.exists() for file in mirror):
-                return self._read_mirror(data_dir, mirror[0], mirror[1])
-            self._download(data_dir)
+        files, mirror = self.files(data_dir), self._mirror(data_dir)
+        if files == mirror:
+            return self._read_mirror(data_dir, mirror[0], mirror[1])
+        missing = [file for file in files if not file.exists()]
+        if missing:
+            for file in [*missing, *mirror]:
+                if (found := other_capitals(file, data_dir)) is not None:
+                    expected = found.with_name(file.parts[len(found.parts) - 1])
+                    raise ValueError(f"{found} has other capitals than {expected}; rename it")
+            try:
+                self._download(data_dir)
+            except ValueError as error:
+                raise ValueError(f"{missing[0]} is not there, and {error}") from error
         train, test = (
             cached(files, data_dir, f"{self.name}-{split}", partial(self._decode, data_dir, which))
             for split, which in zip(("train", "test"), self.SPLITS, strict=True)
         )
         return train, test, ""
+
+    def files(self, data_dir: Path) -> list[Path]:
+        """See ``Dataset``."""
+        own, mirror = [data_dir / file for file in self.unpacked], self._mirror(data_dir)
+        is_mirrored = all(file.exists() for file in mirror) and not all(file.exists() for file in own)
+        return mirror if is_mirrored else own
+
+    def is_at_hand(self, data_dir: Path) -> bool:
+        """See ``Dataset``."""
+        files = self.files(data_dir)
+        if not all(file.exists() for file in files):
+            return False
+        if files == self._mirror(data_dir):
+            return all(is_cached([file], data_dir, file.name) for file in files)
+        return all(is_cached(files, data_dir, f"{self.name}-{split}") for split in ("train", "test"))
+
+    def _mirror(self, data_dir: Path) -> list[Path]:
+        return [data_dir / f"{self.name}_{split}.tar" for split in ("train", "test")]
 
     def _read_mirror(self, data_dir: Path, train_tree: Path, test_tree: Path) -> tuple[Decoded, Decoded, str]:
         train, test = read_trees(data_dir, train_tree, test_tree, self.inputs.shape)
@@ -88,9 +119,10 @@ class TorchvisionImages(ImageDataset):
                 self.factory(str(data_dir), **which, download=True)
 
     def _decode(self, data_dir: Path, which: dict[str, Any]) -> Arrays:
+        self.check(data_dir, which)
         try:
             found = self.factory(str(data_dir), **which, download=False)
-        except (RuntimeError, OSError, ValueError) as error:
+        except Exception as error:  # whatever becomes of other bytes
             raise ValueError(f"the files of {self.name} in {data_dir} are damaged: {error}") from error
         x = np.asarray(found.data)
         if x.ndim == 3:
@@ -106,7 +138,7 @@ class CIFAR10(TorchvisionImages):
 
     name = "cifar10"
     torchvision_name = "CIFAR10"
-    files = tuple(
+    unpacked = tuple(
         f"cifar-10-batches-py/{name}" for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
     )
     classes = 10
@@ -130,13 +162,18 @@ class CIFAR10(TorchvisionImages):
         """See the base."""
         yield [self.factory.url], self.factory.filename, self.factory.tgz_md5
 
+    def check(self, data_dir: Path, which: dict[str, Any]) -> None:
+        """See the base."""
+        for file, md5 in self.factory.train_list if which["train"] else self.factory.test_list:
+            check_md5(data_dir / self.factory.base_folder / file, md5)
+
 
 class CIFAR100(CIFAR10):
     """60,000 colour images of 32 × 32 in 100 classes of 20 superclasses (Krizhevsky 2009)."""
 
     name = "cifar100"
     torchvision_name = "CIFAR100"
-    files = ("cifar-100-python/train", "cifar-100-python/test")
+    unpacked = ("cifar-100-python/train", "cifar-100-python/test")
     classes = 100
     names = CLASSES
     confusable = NEXT_IN_SUPERCLASS
@@ -148,7 +185,8 @@ class MNIST(TorchvisionImages):
 
     name = "mnist"
     torchvision_name = "MNIST"
-    files = idx_files("MNIST")
+    unpacked = idx_files("MNIST")
+    md5: ClassVar[Mapping[str, str]] = MD5  # of unpacked files, where they are known
     classes = 10
     names: Sequence[str] = tuple(str(digit) for digit in range(10))
     # 7→1, 2→7, 5↔6, 3→8: Patrini et al., arXiv 1609.03683.
@@ -161,13 +199,21 @@ class MNIST(TorchvisionImages):
             urls = [mirror + file for mirror in self.factory.mirrors]
             yield urls, f"{self.torchvision_name}/raw/{file}", md5
 
+    def check(self, data_dir: Path, which: dict[str, Any]) -> None:
+        """See the base."""
+        for file, md5 in self.factory.resources:
+            if file.startswith("train") == which["train"]:
+                name = file.removesuffix(".gz")
+                check_idx(data_dir / self.torchvision_name / "raw" / name, self.md5.get(name), md5)
+
 
 class FashionMNIST(MNIST):
     """70,000 grey images of 28 × 28, articles of clothing (Xiao et al., arXiv 1708.07747)."""
 
     name = "fashion_mnist"
     torchvision_name = "FashionMNIST"
-    files = idx_files("FashionMNIST")
+    unpacked = idx_files("FashionMNIST")
+    md5: ClassVar[Mapping[str, str]] = {}
     names = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
     confusable = None
     inputs = Images((1, 28, 28), (0.2860,), (0.3530,))
@@ -178,7 +224,8 @@ class KMNIST(MNIST):
 
     name = "kmnist"
     torchvision_name = "KMNIST"
-    files = idx_files("KMNIST")
+    unpacked = idx_files("KMNIST")
+    md5: ClassVar[Mapping[str, str]] = {}
     names = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
     confusable = None
     inputs = Images((1, 28, 28), (0.1918,), (0.3483,))
@@ -189,7 +236,7 @@ class SVHN(TorchvisionImages):
 
     name = "svhn"
     torchvision_name = "SVHN"
-    files = ("train_32x32.mat", "test_32x32.mat")
+    unpacked = ("train_32x32.mat", "test_32x32.mat")
     classes = 10
     SPLITS = ({"split": "train"}, {"split": "test"})
     names: Sequence[str] = tuple(str(digit) for digit in range(10))
@@ -200,6 +247,11 @@ class SVHN(TorchvisionImages):
         for split in ("train", "test"):
             url, file, md5 = self.factory.split_list[split]
             yield [url], file, md5
+
+    def check(self, data_dir: Path, which: dict[str, Any]) -> None:
+        """See the base."""
+        _, file, md5 = self.factory.split_list[which["split"]]
+        check_md5(data_dir / file, md5)
 
 
 def in_order(decoded: Decoded, names: Sequence[str]) -> Decoded:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from regrun.data.base import Dataset, Samples, Splits, Tokens, generator_of
-from regrun.data.text import read_shakespeare
+from regrun.data.text import FILE, read_shakespeare
 from regrun.ranges import check_whole
 
 WORD = re.compile(r"\w+|[^\w\s]|\n")
@@ -54,6 +54,10 @@ class ShakespeareWords(Dataset):
         self.test_limit = test_limit
         self.inputs = Tokens(vocabulary, context)
         self.classes = vocabulary
+
+    def files(self, data_dir: Path) -> list[Path]:
+        """See ``Dataset``."""
+        return [data_dir / FILE]
 
     def load(self, data_dir: Path, seed: int) -> Splits:
         """See ``Dataset``.

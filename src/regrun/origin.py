@@ -1,0 +1,58 @@
+"""What data a complete record was made from, and whether they are those that a run would find today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regrun.errors import UserError
+
+if TYPE_CHECKING:
+    from regrun.data.base import Dataset
+
+
+def origin(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """One line on the data of a record; empty if there is nothing to say.
+
+    Data are read and compared only where that takes a moment: where their files are there and, if they are
+    images, have been decoded before.
+
+    Args:
+        config: the resolved config that was asked for.
+        manifest: what ``run.json`` says.
+    """
+    made_from, now = manifest.get("data_dir"), Path(config["data_dir"]).absolute()
+    before = manifest.get("data_fingerprint")
+    dataset = dataset_of(config) if before and now.is_dir() else None
+    if dataset is None or not dataset.files(now):
+        return ""
+    found = fingerprint_of(dataset, now, config["seed"])
+    where = f"made of the data in {made_from}" if made_from else "made of data"
+    if found is not None and found != before:
+        return f"{where}, with the fingerprint {before}; those in {now} are others, with {found}"
+    return where if made_from and made_from != str(now) and found is None else ""
+
+
+def dataset_of(config: Mapping[str, Any]) -> Dataset | None:
+    """What a run trains on, if its procedure says so."""
+    from regrun.data.base import Dataset
+    from regrun.run import instantiate_trusted
+
+    procedure = config["procedure"]
+    node = procedure.get("dataset") or (procedure.get("training") or {}).get("dataset")
+    if not isinstance(node, Mapping):
+        return None
+    try:
+        found = instantiate_trusted({"dataset": node})["dataset"]
+    except UserError:
+        return None
+    return found if isinstance(found, Dataset) else None
+
+
+def fingerprint_of(dataset: Dataset, data_dir: Path, seed: int) -> str | None:
+    """Of its data with a seed; ``None`` if it cannot be had in a moment."""
+    try:
+        return dataset.load(data_dir, seed).fingerprint() if dataset.is_at_hand(data_dir) else None
+    except (ValueError, OSError):  # they are damaged
+        return None
