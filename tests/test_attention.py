@@ -88,6 +88,38 @@ def test_inverse_distances_weigh_and_a_key_at_the_query_takes_all(power: float) 
     torch.testing.assert_close(kind(q, k, False)[..., 5, 2], torch.ones(2, 3, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_features_that_vanish_attend_to_nothing(dtype: torch.dtype) -> None:
+    kind = LinearAttention()
+    q, k, v = (part.to(dtype) for part in queries_keys_values(kind))
+    q[..., 3, :] = -1e4
+    for causal in (False, True):
+        rows = q.clone().requires_grad_()
+        mixed = kind.mix(rows, k, v, causal)
+        assert not mixed[..., 3, :].any()
+        mixed.sum().backward()
+        assert rows.grad is not None
+        assert rows.grad.isfinite().all()
+
+
+def test_half_precision_is_computed_in_float32() -> None:
+    q = -8 - torch.rand(1, 1, 4, 3, generator=torch.Generator().manual_seed(0))  # elu is -1 in bfloat16
+    k, v = drawn(1, 1, 4, 3).float(), drawn(1, 1, 4, 3, seed=1).float()
+    q, k, v = (part.bfloat16() for part in (q, k, v))
+    same = torch.full((1, 1, 9, 4), 0.1, dtype=torch.bfloat16)  # a kernel of ones; its ridge rounds away
+    for kind, parts in (
+        (LinearAttention(), (q, k, v)),
+        (GaussianAttention(4, iterations=60), (same, same, v[..., :1, :].expand(1, 1, 9, 3))),
+    ):
+        wide = [part.float() for part in parts]
+        for found, expected in (
+            (kind.mix(*parts, False), kind.mix(*wide, False)),
+            (kind(*parts[:2], False), kind(*wide[:2], False)),
+        ):
+            assert found.dtype == torch.bfloat16
+            torch.testing.assert_close(found.float(), expected, rtol=0.03, atol=0.03)
+
+
 def test_the_gaussian_kernel_is_symmetric_with_ones_on_its_diagonal() -> None:
     q = drawn(2, 3, 9, 4)
     weights = GaussianAttention(None)(q, q, False)

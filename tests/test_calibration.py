@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from itertools import pairwise, permutations
+from random import Random
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
@@ -23,7 +30,7 @@ from regrun.measures.calibration import (
     uniform_reliability,
 )
 from regrun.models import Output
-from regrun.probability_maps import Softmax, sparsemax
+from regrun.probability_maps import Softmax, TaylorSoftmax, sparsemax
 from regrun.probes import Calibration
 from regrun.probes.base import ProbeError
 from regrun.probes.temperature_scaling import fit_temperature
@@ -98,6 +105,107 @@ def test_risk_and_coverage_by_hand() -> None:
     right = torch.tensor([True, False, True, False])
     assert float(risk_coverage_area(confidence, right)) == pytest.approx((0 + 1 / 2 + 1 / 3 + 2 / 4) / 4)
     assert float(risk_coverage_area(-confidence, right)) > float(risk_coverage_area(confidence, right))
+
+
+# ------------------------------------------------------------------------- ties and nan
+
+
+def kumars(confidence: Tensor, right: Tensor, bins: int) -> float:
+    """The error in the bins of Kumar et al.'s code: edges between neighbours, a value at its edge below."""
+    ordered = confidence.sort().values.tolist()
+    parts = list(np.array_split(ordered, min(bins, len(ordered))))
+    edges = sorted({(a[-1] + b[0]) / 2 for a, b in pairwise(parts)} | {math.inf})
+    place = torch.tensor([bisect_left(edges, c) for c in confidence.tolist()])
+    groups = [place == k for k in place.unique()]
+    distances = [(confidence[g].mean() - right[g].double().mean()).abs() * g.double().mean() for g in groups]
+    return float(sum(distances))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.2, 0.5, 0.6, 0.9, 1.0]), st.booleans()), min_size=1, max_size=60),
+    st.integers(1, 20),
+    st.randoms(use_true_random=False),
+)
+@settings(deadline=None, max_examples=150)
+def test_the_order_of_equal_confidences_does_not_matter(
+    drawn: list[tuple[float, bool]], bins: int, random: Random
+) -> None:
+    shuffled = random.sample(drawn, len(drawn))
+    (c, right), (d, other) = (
+        (torch.tensor([v for v, _ in part], dtype=torch.float64), torch.tensor([r for _, r in part]))
+        for part in (drawn, shuffled)
+    )
+    found, again = reliability(c, right, bins), reliability(d, other, bins)
+    assert torch.equal(found.confidence, again.confidence)
+    assert torch.equal(found.accuracy, again.accuracy)
+    assert torch.equal(found.count, again.count)
+    assert float(found.error) == pytest.approx(kumars(c, right, bins), abs=1e-12)
+    assert torch.equal(risk_coverage_area(c, right), risk_coverage_area(d, other))
+    p, q = (torch.stack([v, 1 - v], 1) for v in (c, d))
+    for measure in (classwise_error, brier_score):
+        assert float(measure(p, right.long())) == pytest.approx(float(measure(q, other.long())), abs=1e-12)
+    assert float(uniform_reliability(c, right).error) == pytest.approx(
+        float(uniform_reliability(d, other).error), abs=1e-12
+    )
+
+
+def test_predictions_that_are_all_as_sure_are_one_bin_and_one_point() -> None:
+    right = torch.arange(1000) % 10 > 0
+    for order in (right, right.sort().values, right.sort(descending=True).values):
+        confidence = torch.full((1000,), 0.9, dtype=torch.float64)
+        assert float(reliability(confidence, order).error) == pytest.approx(0, abs=1e-12)
+        assert float(reliability(confidence, order).debiased_error) == pytest.approx(0, abs=1e-12)
+        assert float(risk_coverage_area(confidence, order)) == pytest.approx(0.1)
+        assert reliability(confidence, order).count.tolist() == [1000]
+    # Each value that fills its bins is one, as in scikit-learn's curve.
+    confidence = torch.tensor([0.3, 0.6, 0.8], dtype=torch.float64).repeat_interleave(100)
+    right = torch.rand(300, generator=torch.Generator().manual_seed(0)) < confidence
+    share, mean = calibration_curve(right, confidence, n_bins=10, strategy="quantile")
+    found = reliability(confidence, right, 10)
+    assert found.confidence.tolist() == pytest.approx(mean)
+    assert found.accuracy.tolist() == pytest.approx(share)
+
+
+def test_the_area_of_ties_is_the_mean_over_their_orders() -> None:
+    confidence = torch.tensor([0.9, 0.7, 0.7, 0.7, 0.2])
+    right = torch.tensor([True, False, True, False, True])
+    areas = [
+        sum(sum(not r for r in order[:n]) / n for n in range(1, 6)) / 5
+        for order in ([True, *middle, True] for middle in permutations([False, True, False]))
+    ]
+    assert float(risk_coverage_area(confidence, right)) == pytest.approx(sum(areas) / len(areas))
+
+
+@pytest.mark.parametrize("broken", [1, 5, 10])
+def test_a_network_that_diverged_is_not_calibrated(broken: int) -> None:
+    confidence = torch.full((10,), 0.9)
+    confidence[:broken] = math.nan
+    for right in (torch.zeros(10, dtype=torch.bool), torch.ones(10, dtype=torch.bool)):
+        for bins in (1, 3, 15):
+            for diagram in (reliability, uniform_reliability):
+                found = diagram(confidence, right, bins)
+                for value in (found.error, found.debiased_error, *found.confidence, *found.accuracy):
+                    assert value.isnan()
+        assert risk_coverage_area(confidence, right).isnan()
+
+
+def test_empty_bins_and_bins_of_one_are_no_errors() -> None:
+    found = uniform_reliability(torch.tensor([0.15, 0.95]), torch.tensor([False, True]), 10)
+    assert float(found.error) == pytest.approx(0.1)
+    assert float(found.debiased_error) == 0
+    assert found.accuracy.isnan().tolist() == [k not in (1, 9) for k in range(10)]
+
+
+def test_the_probe_of_a_network_that_diverged_measures_nothing() -> None:
+    z = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    z[4, 1] = math.nan
+    y = torch.arange(20) % 3
+    for to_weights in (Softmax(), TaylorSoftmax(), SparsemaxLoss().probability_map):
+        probe = Calibration()
+        probe.attach(task_of(to_weights, Classification()), None)  # type: ignore[arg-type]
+        probe.update(Batch(z, y, y), Output(z), y)
+        assert all(math.isnan(value) for value in probe.compute(None).values())  # type: ignore[arg-type]
+    assert math.isnan(fit_temperature(z, y))
 
 
 def task_of(probability_map: object, criterion: object) -> SimpleNamespace:

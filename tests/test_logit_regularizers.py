@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -17,17 +18,21 @@ from regrun.models import MLP, Output, SmallCNN
 from regrun.models.output import as_output
 from regrun.regularizers import (
     AdaptiveConditionalSmoothing,
+    ClassCentres,
+    DeferredReweighting,
     LabelSmoothing,
     LogitMargin,
     Loss,
     MaxSuppression,
     NoisySoftmax,
     ProgressiveTargets,
+    RegionLabels,
     Regularizer,
     SmoothingGaps,
     SoftTargets,
     Step,
 )
+from regrun.regularizers.class_centres import smallest_angle
 from regrun.regularizers.loss import loss_among
 from regrun.regularizers.max_suppression import smoothing_error
 from samples import CLASSES, PIXELS, N, Y, classifier, drawn, step_of
@@ -110,6 +115,37 @@ def test_the_authors_first_term_is_the_top_logit_itself() -> None:
     torch.testing.assert_close(value, (z.amax(1) - 2).relu().square().mean())
 
 
+@pytest.mark.parametrize(("gap", "expected"), [(False, 0.5 * 2 * 4), (True, 0.0)])
+def test_a_single_class_has_no_others_to_smooth(gap: bool, expected: float) -> None:
+    z = torch.full((3, 1), 8.0, requires_grad=True)
+    value = AdaptiveConditionalSmoothing(0.5, 2.0, 0.3, margin=6.0, gap=gap).penalty(step_of(z))
+    assert float(value.detach()) == pytest.approx(expected)
+    value.backward()
+    torch.testing.assert_close(z.grad, torch.full((3, 1), 0.0 if gap else 0.5 * 2 * 2 * 2 / 3))
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        AdaptiveConditionalSmoothing(margin=1.0),
+        LogitMargin(margin=1.0),
+        MaxSuppression(),
+        SmoothingGaps(),
+    ],
+    ids=lambda penalty: type(penalty).__name__,
+)
+def test_the_symbols_of_sequences_count_as_samples(penalty: Regularizer) -> None:
+    z = drawn(N, CLASSES)
+    sequences, symbols = z.view(4, -1, CLASSES), Y.view(4, -1)
+    torch.testing.assert_close(penalty.penalty(step_of(sequences, symbols)), penalty.penalty(step_of(z)))
+
+
+def test_the_errors_of_sequences_are_those_of_their_symbols() -> None:
+    z = drawn(N, CLASSES)
+    found = smoothing_error(z.view(4, -1, CLASSES), Y.view(4, -1))
+    torch.testing.assert_close(found.flatten(), smoothing_error(z, Y))
+
+
 # ---------------------------------------------------------------------- noisy softmax
 
 
@@ -145,6 +181,24 @@ def test_no_noise_is_cross_entropy_and_free_noise_has_mean_zero() -> None:
         ]
     )
     assert float((shift.mean(0) / shift.std(0)).abs().max().detach()) < 4.5 / math.sqrt(400)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_noise_is_added_in_the_models_format_or_float32(dtype: torch.dtype) -> None:
+    model, x, task = classifier()
+    model, x = model.to(dtype), x.to(dtype)
+    output = model(x)
+    torch.manual_seed(1)
+    loss = NoisySoftmax(0.5).loss(step_of(output.logits, features=output.features, task=task))
+    wide = torch.promote_types(dtype, torch.float32)
+    assert loss.dtype == wide
+    torch.manual_seed(1)
+    z, features, rows = (part.to(wide) for part in (output.logits, output.features, model.head.weight[Y]))
+    own = z[torch.arange(N), Y]
+    size = math.sqrt(0.5) * torch.randn(N, dtype=wide).abs()
+    lowered = z.clone()
+    lowered[torch.arange(N), Y] = own - size * (rows.norm(dim=1) * features.norm(dim=1) - own)
+    torch.testing.assert_close(loss, F.cross_entropy(lowered, Y))
 
 
 def test_a_head_with_a_bias_is_refused() -> None:
@@ -205,6 +259,101 @@ def test_smoothing_ends_when_it_should() -> None:
     seen = [smoothing.transform(Batch(Y, Y, Y)).y for _ in range(4)]
     assert [y.is_floating_point() for y in seen] == [True, True, False, False]
     assert torch.equal(seen[3], Y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_labels_are_smoothed_in_the_inputs_format(dtype: torch.dtype) -> None:
+    smoothing = LabelSmoothing(0.1)
+    smoothing.attach(SimpleNamespace(classes=3))
+    y = smoothing.transform(Batch(torch.zeros(2, 4, dtype=dtype), torch.tensor([0, 2]), torch.arange(2))).y
+    assert y.dtype == dtype
+    expected = torch.full((2, 3), 0.1 / 3, dtype=torch.float64)
+    expected[[0, 1], [0, 2]] += 0.9
+    torch.testing.assert_close(y, expected.to(dtype), rtol=2 * torch.finfo(dtype).eps, atol=0)
+
+
+def test_targets_that_replace_labels_are_computed_in_float64_of_a_model_in_float64() -> None:
+    model, x, task = classifier()
+    task.train_samples = N
+    model, x = model.double(), x.double()
+    teacher, z = drawn(N, CLASSES, seed=1), model(x).logits
+    taught, crops, own = SoftTargets(0.3), RegionLabels(0.0, 0.0), ProgressiveTargets(0.5)
+    task.splits_on_device = lambda: SimpleNamespace(train=SimpleNamespace(y=Y))
+    for regularizer in (taught, crops):
+        regularizer.teach(teacher)
+    for regularizer in (taught, crops, own):
+        regularizer.attach(task)
+    step = Step(Batch(x, Y, torch.arange(N)), Output(z), task, 1, 1)  # type: ignore[arg-type]
+    one_hot, p = F.one_hot(Y, CLASSES).double(), teacher.softmax(1)
+    for regularizer, targets in (
+        (taught, 0.7 * one_hot + 0.3 * p),
+        (crops, p),
+        (own, 0.5 * one_hot + 0.5 * z.detach().softmax(1)),
+    ):
+        expected = -(targets * z.log_softmax(1)).sum(1).mean()
+        torch.testing.assert_close(regularizer.loss(step), expected, rtol=1e-14, atol=0)
+
+
+# ---------------------------------------------------------------- centres and rare classes
+
+
+def centres_of(dtype: torch.dtype, classes: int = CLASSES) -> tuple[ClassCentres, Tensor, Any]:
+    torch.manual_seed(0)
+    model = MLP(Features((5,)), classes, hidden=(7,)).to(dtype)
+    task = SimpleNamespace(model=model, classes=classes)
+    penalty = ClassCentres()
+    penalty.attach(task)  # type: ignore[arg-type]
+    return penalty, torch.randn(N, 7).to(dtype), task
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_centres_are_in_the_models_format_and_their_angles_in_float32_at_least(dtype: torch.dtype) -> None:
+    penalty, features, task = centres_of(dtype)
+    assert penalty.centres.dtype == dtype
+    step = step_of(features[:, :CLASSES], features=features, task=task)
+    value = penalty.penalty(step)
+    assert value.dtype == dtype
+    centres = penalty.centres.double()
+    squares = (features.double() - centres[Y]).square().sum(1)
+    compact = sum(squares[k == Y].mean() for k in range(CLASSES)) / CLASSES
+    away = centres - centres.mean(0)
+    cosines = F.cosine_similarity(away[:, None], away, dim=-1).fill_diagonal_(-1)
+    expected = 0.01 * compact - 0.1 * cosines.amax().arccos()
+    torch.testing.assert_close(value.double(), expected, rtol=20 * torch.finfo(dtype).eps, atol=0)
+    value.backward()
+    before = penalty.centres.clone()
+    penalty.edit_gradients(task)
+    assert penalty.centres.isfinite().all()
+    assert not torch.equal(penalty.centres, before)
+
+
+def test_a_single_class_has_no_centre_to_be_apart_from() -> None:
+    with pytest.raises(ValueError, match="class_centres needs at least 2 classes, got 1"):
+        centres_of(torch.float32, 1)
+    with pytest.raises(ValueError, match="needs at least 2 of them, got 1"):
+        smallest_angle(torch.ones(1, 3))
+
+
+def test_probabilities_for_a_label_are_of_the_likeliest_class() -> None:
+    penalty, features, task = centres_of(torch.float64)
+    smooth = 0.9 * F.one_hot(Y, CLASSES).double() + 0.1 / CLASSES
+    hard, soft = (penalty.penalty(step_of(features, y, features, task)) for y in (Y, smooth))
+    assert torch.equal(hard, soft)
+
+
+def test_weights_of_rare_classes_are_float64s_of_a_model_in_float64_and_go_with_smooth_labels() -> None:
+    y = torch.tensor([0] * 90 + [1] * 10)
+    splits = SimpleNamespace(train=SimpleNamespace(y=y))
+    loss = DeferredReweighting(from_epoch=0, beta=0.99)
+    loss.attach(SimpleNamespace(classes=2, splits_on_device=lambda: splits))  # type: ignore[arg-type]
+    weights = torch.tensor([1 / (1 - 0.99**90), 1 / (1 - 0.99**10)], dtype=torch.float64)
+    weights /= weights.mean()
+    z = drawn(100, 2)
+    smooth = 0.9 * F.one_hot(y, 2).double() + 0.05
+    for labels in (y, smooth):
+        targets = F.one_hot(y, 2) if labels is y else smooth
+        expected = -(targets * weights * z.log_softmax(1)).sum(1).mean()
+        torch.testing.assert_close(loss.loss(step_of(z, labels)), expected, rtol=1e-13, atol=0)
 
 
 def test_a_teachers_targets_are_cross_entropy_with_its_probabilities() -> None:

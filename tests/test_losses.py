@@ -20,6 +20,7 @@ from regrun.losses import (
     CrossEntropy,
     ForwardCorrection,
     GeneralizedCrossEntropy,
+    PairwiseSoftmax,
     SoftmaxCrossEntropy,
     SparsemaxLoss,
     SparseSoftmaxLoss,
@@ -36,7 +37,9 @@ from regrun.probability_maps import (
     SphericalSoftmax,
     StableMax,
     TaylorSoftmax,
+    log_stablemax,
     sparsemax,
+    stablemax,
 )
 
 MAPS = [
@@ -95,6 +98,65 @@ def test_a_score_of_minus_infinity_is_not_there(to_weights: ProbabilityMap) -> N
     assert hidden.grad is not None
     assert hidden.grad.isfinite().all()
     assert (hidden.grad[:, 4:] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_logarithm_of_a_map_knows_nothing_of_a_masked_score(dtype: torch.dtype) -> None:
+    """By hand: ``log s_i - log sum s``, with s = 1.3 and 1 / 1.2 of StableMax, and s = z^2."""
+    for to_weights, s, slope in [
+        (StableMax(), [1.3, 1 / 1.2], [1, 1 / 1.44]),
+        (SphericalSoftmax(1e-30), [0.09, 0.04], [0.6, -0.4]),
+    ]:
+        z = torch.tensor([[0.3, -torch.inf, -0.2]], dtype=dtype, requires_grad=True)
+        logs = to_weights.log(z)
+        expected = [math.log(s[0] / sum(s)), -math.inf, math.log(s[1] / sum(s))]
+        torch.testing.assert_close(logs, torch.tensor([expected], dtype=dtype))
+        logs.sum().backward()  # what is -inf has no gradient, whatever comes of it
+        gradient = [slope[0] / s[0] - 2 * slope[0] / sum(s), 0, slope[1] / s[1] - 2 * slope[1] / sum(s)]
+        torch.testing.assert_close(z.grad, torch.tensor([gradient], dtype=dtype), rtol=0.02, atol=0.01)
+
+
+@pytest.mark.parametrize("to_weights", MAPS, ids=name_of)
+def test_where_no_score_is_there_nothing_is_given(to_weights: ProbabilityMap) -> None:
+    z = drawn(3, 4)
+    z[1] = -torch.inf
+    z.requires_grad_()
+    for function, nothing in ((to_weights, 0.0), (to_weights.log, -torch.inf)):
+        z.grad = None
+        found = function(z)
+        assert found[1].tolist() == [nothing] * 4
+        torch.testing.assert_close(found[::2], function(z[::2]))
+        found.masked_fill(found.isinf(), 0).sum().backward()
+        assert z.grad is not None
+        assert z.grad.isfinite().all()
+        assert not z.grad[1].any()
+
+
+def test_functions_treat_masked_scores_as_their_maps_do() -> None:
+    z = torch.tensor([[0.3, -torch.inf, -0.2], [-torch.inf] * 3])
+    for function, to_weights in (
+        (sparsemax, Sparsemax()),
+        (stablemax, StableMax()),
+        (log_stablemax, StableMax().log),
+    ):
+        assert torch.equal(function(z), to_weights(z))
+        assert torch.equal(function(z.T, 0), to_weights(z).T)
+
+
+def test_a_masked_class_without_a_share_in_the_label_costs_nothing() -> None:
+    z = drawn(3, CLASSES)
+    z[:, 3] = -torch.inf
+    y = drawn(3, CLASSES, seed=1).softmax(1)
+    y[:, 3] = 0
+    rest = [0, 1, 2, 4]
+    for loss in (CrossEntropy(TaylorSoftmax()), CrossEntropy(StableMax()), StableMaxCrossEntropy()):
+        found = z.clone().requires_grad_()
+        values = loss(found, y)
+        torch.testing.assert_close(values, loss(z[:, rest], y[:, rest]))
+        values.sum().backward()
+        assert found.grad is not None
+        assert found.grad.isfinite().all()
+        assert not found.grad[:, 3].any()
 
 
 @pytest.mark.parametrize("to_weights", MAPS, ids=name_of)
@@ -358,6 +420,58 @@ def test_forward_correction_is_cross_entropy_of_the_noisy_distribution() -> None
     expected = F.nll_loss((z.softmax(1) @ transition).log(), Y, reduction="none")
     torch.testing.assert_close(ForwardCorrection(0.4)(z, Y), expected)
     torch.testing.assert_close(ForwardCorrection(0)(z, Y), F.cross_entropy(z, Y, reduction="none"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_without_noise_forward_correction_is_cross_entropy_where_the_softmax_underflows(
+    dtype: torch.dtype,
+) -> None:
+    z = torch.tensor([[200.0, 0.0], [0.0, 1.0]], dtype=dtype, requires_grad=True)
+    values = ForwardCorrection(0.0)(z, torch.tensor([1, 1]))
+    expected = torch.tensor([200.0, math.log1p(math.exp(-1))], dtype=dtype)
+    torch.testing.assert_close(values, expected)
+    values.sum().backward()
+    p = 1 / (1 + math.e)
+    torch.testing.assert_close(z.grad, torch.tensor([[1, -1], [p, -p]], dtype=dtype))
+    soft = torch.tensor([[0.5, 0.5], [0.0, 1.0]], dtype=dtype)
+    torch.testing.assert_close(ForwardCorrection(0.0)(z, soft), expected * torch.tensor([0.5, 1]).to(dtype))
+
+
+def test_forward_correction_knows_the_ends_of_its_rate() -> None:
+    sure = torch.tensor([[60.0, 0.0, 0.0]], dtype=torch.float64)
+    for rate in (1e-8, 0.36, 1 - 1e-9):
+        right, wrong = (float(ForwardCorrection(rate)(sure, torch.tensor([y]))) for y in (0, 1))
+        assert right == pytest.approx(-math.log1p(-rate), rel=1e-6)
+        assert wrong == pytest.approx(-math.log(rate / 2), rel=1e-6)
+    assert float(ForwardCorrection(1 - 1e-9)(sure.float(), torch.tensor([0]))) == pytest.approx(
+        20.72, rel=1e-3
+    )
+    for rate in (0.0, 0.36):
+        with pytest.raises(ValueError, match="symmetric label noise needs at least 2 classes, got 1"):
+            ForwardCorrection(rate)(torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, -1e4])
+def test_equal_logits_have_a_z_loss_without_eps(level: float) -> None:
+    z = torch.full((2, 4), level, dtype=torch.float64, requires_grad=True)
+    values = ZLoss(0.3, 10.0, eps=0.0)(z, torch.tensor([0, 1]))
+    torch.testing.assert_close(values, torch.full((2,), math.log1p(math.exp(3)) / 0.3, dtype=torch.float64))
+    values.sum().backward()
+    slope = 1 / (1 + math.exp(-3))
+    torch.testing.assert_close(z.grad, slope * (0.25 - torch.eye(4, dtype=torch.float64)[:2]))
+
+
+def test_scores_far_apart_have_pairwise_losses_that_are_differences() -> None:
+    """Of the exponential the loss is the softmax one, however large its exponential."""
+    positive = torch.tensor([0.0, 0.0], dtype=torch.float64, requires_grad=True)
+    negatives = torch.tensor([[300.0, 200.0], [-300.0, -310.0]], dtype=torch.float64)
+    value = PairwiseSoftmax("exp", 10.0)(positive, negatives)
+    rows = [30 + math.log1p(math.exp(-10)), -30 + math.log1p(math.exp(-1))]
+    assert float(value.detach()) == pytest.approx(sum(rows) / 2 - math.log(2), abs=1e-12)
+    value.backward()
+    torch.testing.assert_close(positive.grad, torch.full((2,), -0.05, dtype=torch.float64))
+    far = PairwiseSoftmax("arctan", 0.5)(torch.zeros(1), torch.full((1, 3), -1e4))  # arctan + 1 is below 0
+    assert float(far) == pytest.approx(2 * math.log(1e-8))
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import ndcg_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
@@ -50,8 +52,12 @@ from regrun.measures.collapse import (
     self_duality,
     simplex_distance,
 )
+from regrun.measures.outliers import kurtosis
+from regrun.measures.redundancy import correlations
+from regrun.measures.share import share, unless_nan
 from regrun.models import MLP, Quadratic
 from regrun.models.residues import residue_functions
+from regrun.papers.psl import rankings
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -96,6 +102,34 @@ def test_collapse_has_its_definition() -> None:
     # A rotation and a scale of the features change nothing.
     turned = scatter(7 * z @ torch.linalg.qr(torch.randn(5, 5, generator=seeded(1)).double()).Q, y, 3)
     assert float(turned.trace_ratio) == pytest.approx(float(found.trace_ratio))
+
+
+def test_points_that_are_one_have_not_collapsed() -> None:
+    y = torch.arange(30) % 3
+    found = scatter(torch.full((30, 4), 0.1), y, 3)  # as of a network whose units are dead
+    assert float(found.within) == float(found.between) == 0
+    for value in (
+        found.trace_ratio,
+        found.pseudo_inverse_ratio,
+        equal_norms(found.means),
+        simplex_distance(found.means),
+        self_duality(found.means, simplex(3, 4)),
+    ):
+        assert value.isnan()
+    # Class means that are one point, and samples around it that are not: infinitely far from collapse.
+    around = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat_interleave(3, 0)
+    found = scatter(around, y[:6], 3)
+    assert float(found.within) == 1
+    assert float(found.trace_ratio) == float(found.pseudo_inverse_ratio) == math.inf
+
+
+def test_a_single_class_has_no_angles() -> None:
+    with pytest.raises(ValueError, match="angles between class means need at least 2 classes, got 1"):
+        equal_angles(torch.ones(1, 3))
+    with pytest.raises(ValueError, match="a simplex of class means needs at least 2 classes, got 1"):
+        simplex_distance(torch.ones(1, 3))
+    two = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    assert float(equal_angles(two)) == pytest.approx(0)
 
 
 # ---------------------------------------------------------------------- ranks
@@ -277,6 +311,13 @@ def test_alignment_with_targets() -> None:
     assert float(kernel_cosine(y @ y.T, 4 * y @ y.T)) == pytest.approx(1)
 
 
+def test_a_kernel_of_zeros_has_no_direction() -> None:
+    one = torch.eye(3, dtype=torch.float64)
+    assert float(kernel_cosine(torch.zeros_like(one), one)) == 0
+    assert float(target_alignment(one, torch.ones(3, 1))) == 0  # a single class
+    assert float(kernel_cosine(1e-30 * one.float(), one.float())) == pytest.approx(1)
+
+
 # -------------------------------------------------------------------- fourier
 
 
@@ -323,6 +364,40 @@ def test_units_that_are_multiples_count_as_one() -> None:
     assert float(sparsity_coefficient(positive)) == pytest.approx(float(share))
 
 
+def test_a_constant_unit_goes_with_none() -> None:
+    t = torch.full((1000, 3), 0.1, dtype=torch.float64)  # whose mean rounds to another number
+    t[:, 0] = torch.randn(1000, generator=seeded())
+    expected = torch.diag(torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    torch.testing.assert_close(correlations(t), expected)
+    assert distinct_units(t) == 3
+
+
+def test_entries_that_are_all_the_same_have_no_kurtosis() -> None:
+    assert kurtosis(torch.full((1000, 2), 0.1, dtype=torch.float64)).isnan()
+    assert float(kurtosis(torch.tensor([1.0, -1.0]))) == 1
+
+
+def test_a_share_is_not_of_what_is_no_number() -> None:
+    x = torch.tensor([1.0, 2.0, 3.0, 5.0])
+    assert float(share(x > 2, x)) == 0.5
+    x[0] = math.nan
+    assert share(x > 2, x).isnan()
+    assert unless_nan(x[1:].mean(), x).isnan()
+    assert float(unless_nan(x[1:].amax(), x[1:])) == 5
+
+
+def test_spectra_of_what_is_no_number_are_none() -> None:
+    z = torch.randn(9, 3, generator=seeded())
+    z[2, 1] = math.nan
+    assert diffusion_spectral_entropy(z).isnan()
+    assert all(part.isnan() for part in diffusion_information(z, torch.arange(9) % 3, seeded()))
+    found = scatter(z, torch.arange(9) % 3, 3)
+    assert found.pseudo_inverse_ratio.isnan()
+    assert nearest_mean_disagreement(z, z, found).isnan()
+    assert massive_count(z[None]).isnan()
+    assert sparsity_coefficient(z).isnan()
+
+
 def test_massive_activations_are_found() -> None:
     hidden = torch.ones(2, 4, 8)
     assert float(top_ratio(hidden)) == pytest.approx(1)
@@ -335,6 +410,24 @@ def test_massive_activations_are_found() -> None:
 def test_sinks_are_found_by_hand() -> None:
     even = torch.ones(1, 1, 4, 4).tril()
     assert float(sink_share(even / even.sum(-1, keepdim=True))) == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3)
+
+
+def test_items_of_equal_score_share_their_places() -> None:
+    """Against scikit-learn, which averages over the orders of ties, and whatever the items' order."""
+    users, items = 40, 30
+    scores = torch.randint(4, (users, items), generator=seeded()).double()
+    liked, more = (torch.rand(users, items, generator=seeded(k)) < 0.2 for k in (1, 2))
+    found = rankings(scores, SimpleNamespace(test=liked, validation=more))  # type: ignore[arg-type]
+    assert found["ndcg"] == pytest.approx(ndcg_score(liked[liked.any(1)], scores[liked.any(1)], k=20))
+    order = torch.randperm(items, generator=seeded())
+    shuffled = SimpleNamespace(test=liked[:, order], validation=more[:, order])
+    again = rankings(scores[:, order], shuffled)  # type: ignore[arg-type]
+    assert again == pytest.approx(found)
+    # All the same is chance: 20 of 30 are found.
+    same = rankings(torch.zeros(users, items), SimpleNamespace(test=liked, validation=more))  # type: ignore[arg-type]
+    assert same["recall"] == pytest.approx(20 / 30)
+    scores[3, 4] = math.nan
+    assert all(map(math.isnan, rankings(scores, SimpleNamespace(test=liked, validation=more)).values()))  # type: ignore[arg-type]
 
 
 def test_a_power_law_has_its_exponent_as_slope() -> None:

@@ -37,7 +37,7 @@ def make_step(logits: Tensor, y: Tensor, task: Any = None, epoch: int = 0, **bat
 
 
 def fake_task(**more: Any) -> Any:
-    return SimpleNamespace(train_samples=N, classes=CLASSES, **more)
+    return SimpleNamespace(**{"train_samples": N, "classes": CLASSES, "model": nn.Linear(2, CLASSES)} | more)
 
 
 def logits(seed: int = 0) -> Tensor:
@@ -93,6 +93,41 @@ def test_elr_is_finite_where_the_network_is_certain() -> None:
         assert z.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_elr_is_finite_where_the_format_rounds_its_floor_away(dtype: torch.dtype) -> None:
+    elr = EarlyLearning(weight=2.0, momentum=0.0, floor=1e-8)
+    elr.attach(fake_task(model=nn.Linear(2, CLASSES, dtype=dtype)))
+    z = torch.full((N, CLASSES), -200.0, dtype=dtype)
+    z[:, 0] = 200.0
+    z.requires_grad_()
+    value = elr.penalty(make_step(z, Y))
+    # 1 - <p, t> is 5e-8 or so in float64, and in float32 the distance of 1 to the number before it.
+    least = 1 - (1 - 1e-8) ** 2 / (1 + 3e-8) - 4e-16 if dtype == torch.float64 else torch.finfo(dtype).eps
+    assert float(value.detach()) == pytest.approx(2 * math.log(least), rel=1e-6)
+    value.backward()
+    assert z.grad is not None
+    assert z.grad.isfinite().all()
+
+
+def test_elr_comes_in_the_format_of_the_loss() -> None:
+    elr = EarlyLearning()
+    elr.attach(fake_task(model=nn.Linear(2, CLASSES, dtype=torch.bfloat16)))
+    assert elr.targets.dtype == torch.float32
+    z = logits().detach().bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = elr.penalty(make_step(z, Y))
+        assert mixed.dtype == F.cross_entropy(z, Y).dtype == torch.float32
+    elr.targets.zero_()
+    half = elr.penalty(make_step(z, Y))
+    assert half.dtype == F.cross_entropy(z, Y).dtype == torch.bfloat16
+    torch.testing.assert_close(half, mixed.bfloat16())
+    doubles = EarlyLearning()
+    doubles.attach(fake_task(model=nn.Linear(2, CLASSES, dtype=torch.float64)))
+    p = logits().detach().softmax(1)
+    expected = 3 * torch.log1p(-0.3 * p.square().sum(1)).mean()
+    torch.testing.assert_close(doubles.penalty(make_step(logits().detach(), Y)), expected, rtol=1e-14, atol=0)
+
+
 def test_elr_of_a_mixed_batch_mixes_the_targets_and_follows_the_unmixed_samples() -> None:
     torch.manual_seed(0)
     model = nn.Linear(2, CLASSES)
@@ -142,6 +177,25 @@ def test_mixing_keeps_the_mean_and_labels_count_what_is_seen(kind: type[Mixup]) 
         expected = share * F.one_hot(Y, CLASSES) + (1 - share) * F.one_hot(Y, CLASSES)[batch.mixture.partner]
         torch.testing.assert_close(batch.y, expected.float())
         assert kind is CutMix or share >= 0.5
+
+
+@pytest.mark.parametrize("kind", [Mixup, CutMix])
+def test_labels_are_mixed_in_the_inputs_format(kind: type[Mixup]) -> None:
+    mix = kind(1.0)
+    mix.attach(fake_task())
+    batch = mix.transform(Batch(torch.zeros(N, 1, 8, 8, dtype=torch.float64), Y, torch.arange(N)))
+    assert batch.mixture is not None
+    share, partner = batch.mixture.share, batch.mixture.partner
+    assert share.dtype == batch.y.dtype == torch.float64
+    mixed = share[:, None] * F.one_hot(Y, CLASSES) + (1 - share[:, None]) * F.one_hot(Y, CLASSES)[partner]
+    assert torch.equal(batch.y, mixed)
+
+
+def test_symbols_are_not_mixed() -> None:
+    mix = Mixup()
+    mix.attach(fake_task())
+    with pytest.raises(ValueError, match="symbols cannot be mixed"):
+        mix.transform(Batch(torch.zeros(N, 2, dtype=torch.int64), Y, torch.arange(N)))
 
 
 # --------------------------------------------------------------- co-teaching
@@ -228,6 +282,15 @@ def test_nested_dropout_keeps_the_first_few_unscaled() -> None:
     torch.testing.assert_close(task.model(x).features, whole)
 
 
+def test_nested_dropout_of_hardly_any_spread_keeps_the_first_feature() -> None:
+    task = fake_task(model=MLP(Features((2,)), CLASSES, [8]))
+    NestedDropout(1e-8).attach(task)
+    x = torch.randn(9, 2)
+    features = task.model(x).features
+    torch.testing.assert_close(features[:, :1], as_output(task.model.model(x)).features[:, :1])
+    assert not features[:, 1:].any()
+
+
 def test_feature_dropout_acts_before_the_head_only_in_training() -> None:
     torch.manual_seed(0)
     task = fake_task(model=MLP(Features((2,)), CLASSES, [64]))
@@ -254,6 +317,9 @@ def test_a_model_without_a_linear_head_is_refused() -> None:
         lambda: LabelSmoothing(1.0),
         lambda: Mixup(0),
         lambda: CoTeaching(1.0),
+        lambda: CoTeaching(start_epoch=-1),
+        lambda: CoTeaching(warmup_epochs=-1),
+        lambda: EarlyLearning(weight=math.nan),
         lambda: WeightAveraging(1.0),
         lambda: FeatureDropout(1.0),
         lambda: NestedDropout(0),

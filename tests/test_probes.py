@@ -1,14 +1,39 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from regrun.data import Batch
-from regrun.models import Output
-from regrun.probes import GradientAlignment, LogitScale, SoftmaxCollapse, WeightNorms
+from regrun.data import Batch, Features, Samples, Splits
+from regrun.data.criteria import Classification, NextToken
+from regrun.models import MLP, Output
+from regrun.probability_maps import TaylorSoftmax
+from regrun.probes import (
+    ActivationCodes,
+    Calibration,
+    FeatureRedundancy,
+    FeatureSpectrum,
+    GradientAlignment,
+    LayerInformation,
+    LogitRange,
+    LogitScale,
+    Margins,
+    Memorization,
+    NeuralCollapse,
+    Probe,
+    ProbeError,
+    SoftmaxCollapse,
+    SpectralEntropy,
+    TopK,
+    WeightDistribution,
+    WeightNorms,
+)
+from regrun.probes.base import Trial
 from regrun.probes.softmax_collapse import is_collapsed
 
 
@@ -77,3 +102,122 @@ def test_norms_add_up() -> None:
         float(values["weight_norm/weight"]) ** 2 + float(values["weight_norm/bias"]) ** 2
     )
     assert float(values["weight_norm/weight"]) == pytest.approx(model.weight.norm().item())
+
+
+# ----------------------------------------------------------------- ties, and what is no number
+
+
+def looked(probe: Probe, z: Tensor, y: Tensor, clean: Tensor | None = None) -> dict[str, float]:
+    """What a probe of logits says of samples, and of the same in another order."""
+    rows = []
+    probe.attach(TASK, None)  # type: ignore[arg-type]
+    for order in (torch.arange(len(y)), torch.randperm(len(y), generator=torch.Generator().manual_seed(0))):
+        batch = Batch(z[order], y[order], order)
+        probe.update(batch, Output(z[order]), (y if clean is None else clean)[order])
+        rows.append({name: float(value) for name, value in probe.compute(TASK).items()})
+    assert rows[0] == pytest.approx(rows[1], nan_ok=True, rel=1e-6)
+    return rows[0]
+
+
+TASK: Any = SimpleNamespace(classes=5, criterion=Classification(), probability_map=TaylorSoftmax())
+Y = torch.arange(20) % 5
+
+
+def test_logits_that_are_all_the_same_rank_by_chance() -> None:
+    found = looked(TopK((1, 2, 5)), torch.zeros(20, 5), Y)
+    assert found == pytest.approx(
+        {"top_k_accuracy/k=1": 0.2, "top_k_accuracy/k=2": 0.4, "top_k_accuracy/k=5": 1}
+    )
+    # The label shares the second and third place with one other.
+    z = torch.tensor([[3.0, 2.0, 2.0, 1.0, 0.0]])
+    for k, expected in ((1, 0.0), (2, 0.5), (3, 1.0)):
+        assert looked(TopK((k,)), z, torch.tensor([1]))[f"top_k_accuracy/k={k}"] == expected
+    assert looked(TopK((1,)), torch.eye(5)[Y], Y)["top_k_accuracy/k=1"] == 1
+
+
+def test_losses_that_are_all_the_same_separate_nothing() -> None:
+    noisy = torch.where(torch.arange(20) < 8, (Y + 1) % 5, Y)
+    assert looked(Memorization(), torch.zeros(20, 5), noisy, Y)["loss_separation"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [TopK, Margins, Memorization, LogitRange, LogitScale, SoftmaxCollapse, Calibration],
+    ids=lambda c: c.__name__,
+)
+def test_probes_of_logits_do_not_hide_what_is_no_number(make: type[Probe]) -> None:
+    z = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
+    noisy = torch.where(torch.arange(20) < 8, (Y + 1) % 5, Y)
+    probe = make(ks=(1, 2)) if make is TopK else make()
+    assert not all(math.isnan(value) for value in looked(probe, z, noisy, Y).values())
+    z[0, 2] = math.nan
+    assert all(math.isnan(value) for value in looked(probe, z, noisy, Y).values())
+
+
+def test_a_network_of_no_numbers_has_no_accuracy() -> None:
+    z = torch.eye(5)[Y]
+    z[4, 0] = math.nan
+    scores = Classification().score(Output(z), Batch(z, Y, Y))
+    assert scores["accuracy"].isnan().tolist() == [k == 4 for k in range(20)]
+    assert (scores["accuracy"][:4] == 1).all()
+    sequences, symbols = z.view(4, 5, 5), Y.view(4, 5)
+    accuracy = NextToken().score(Output(sequences), Batch(symbols, symbols, symbols))["accuracy"]
+    assert accuracy.isnan().tolist() == [True, False, False, False]
+    assert (accuracy[1:] == 1).all()
+
+
+class Broken(MLP):
+    """A network one of whose weights is no number."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(Features((4,)), 5, hidden=(6,))
+        with torch.no_grad():
+            self.body[0][1].weight[0, 0] = math.nan
+
+
+def task_with(model: nn.Module, y: Tensor = Y) -> Any:
+    x = torch.randn(len(y), 4, generator=torch.Generator().manual_seed(0))
+    splits = Splits(Samples(x, y, y), Samples(x, y, y))
+    return SimpleNamespace(
+        model=model,
+        inputs=Features((4,)),
+        classes=5,
+        criterion=Classification(),
+        splits_on_device=lambda: splits,
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ActivationCodes,
+        FeatureRedundancy,
+        LayerInformation,
+        NeuralCollapse,
+        SpectralEntropy,
+        WeightDistribution,
+    ],
+    ids=lambda c: c.__name__,
+)
+def test_probes_of_features_do_not_hide_what_is_no_number(make: Callable[[], Probe]) -> None:
+    for model, broken in ((MLP(Features((4,)), 5, hidden=(6,)), False), (Broken(), True)):
+        probe, task = make(), task_with(model)
+        probe.attach(task, Trial(model(torch.zeros(2, 4)), "32-true"))
+        row = {name: float(value) for name, value in probe.compute(task).items()}
+        assert all(math.isnan(value) for value in row.values()) == broken, row
+
+
+def test_features_that_are_all_the_same_have_no_spectrum() -> None:
+    for features in (torch.full((6, 3), 0.1), torch.full((6, 3), math.nan)):
+        probe = FeatureSpectrum()
+        probe.update(Batch(features, Y[:6], Y[:6]), Output(features, features), Y[:6])
+        row = probe.compute(TASK)
+        assert all(math.isnan(float(value)) for value in row.values()), row
+
+
+def test_collapse_is_about_several_classes() -> None:
+    model = MLP(Features((4,)), 5, hidden=(6,))
+    task = task_with(model, torch.full((20,), 3))
+    with pytest.raises(ProbeError, match="the samples are of one class"):
+        NeuralCollapse().attach(task, Trial(model(torch.zeros(2, 4)), "32-true"))

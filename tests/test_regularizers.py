@@ -10,7 +10,7 @@ from torch import nn
 from regrun.data import Batch
 from regrun.losses import SoftmaxCrossEntropy
 from regrun.models import Output
-from regrun.regularizers import L1, Loss, PerpGrad, Regularizer, Step, WeightDecay
+from regrun.regularizers import L1, LatentKL, Loss, PerpGrad, Regularizer, Step, WeightDecay
 from regrun.regularizers.base import overrides
 from regrun.regularizers.perp_grad import project_out
 
@@ -65,6 +65,11 @@ def test_zero_gradient_and_zero_weight_stay_finite() -> None:
     assert torch.equal(project_out(torch.zeros(5), w), torch.zeros(5))
     g = torch.randn(5)
     torch.testing.assert_close(project_out(g, torch.zeros(5)), g)
+
+
+def test_a_gradient_along_the_weights_leaves_nothing_however_large() -> None:
+    w = torch.tensor([2.0, 0.0])
+    assert torch.equal(project_out(torch.tensor([1e12, 0.0]), w), torch.zeros(2))
 
 
 def test_perp_grad_edits_every_tensor_of_the_model() -> None:
@@ -123,6 +128,13 @@ def test_l1_is_the_sum_of_absolute_weights_and_pulls_by_sign() -> None:
     penalty.backward()
     for p in model.parameters():
         torch.testing.assert_close(p.grad, 0.25 * p.detach().sign())
+
+
+def test_a_divergence_that_waits_long_costs_nothing() -> None:
+    kl = torch.tensor([2.0, 4.0])
+    step = Step(Batch(kl, kl, kl), Output(kl, aux={"kl": kl}), SimpleNamespace(model=None), 0, 12)
+    assert float(LatentKL(rate=1e-8, delay=1000).penalty(step)) == 0
+    assert float(LatentKL(rate=0.5, delay=10, scale=2.0).penalty(step)) == pytest.approx(0.75 * 2 * 3)
 
 
 # --------------------------------------------------------------- the contract

@@ -48,6 +48,13 @@ def test_norm_loss_is_decay_that_changes_sign_at_norm_one() -> None:
     assert model[3].weight.grad.isfinite().all()
 
 
+def test_a_model_without_rows_has_no_norm_loss() -> None:
+    with pytest.raises(
+        ValueError, match="norm_loss is of convolutions and linear layers, and Embedding has none"
+    ):
+        NormLoss().attach(SimpleNamespace(model=nn.Embedding(3, 2)))  # type: ignore[arg-type]
+
+
 # -------------------------------------------------------------------- weight compander
 
 
@@ -80,6 +87,30 @@ def test_a_compander_has_its_slope_at_zero_and_its_inverse(function: str, slope:
     torch.testing.assert_close(compander(compander.right_inverse(w)), w)
     assert {name for name, _ in compander.named_parameters()} == {"log_a", "log_b"}
     assert not list(Compander(0.5, 2.0, function, learnt=False).parameters())
+
+
+@pytest.mark.parametrize("function", ["arctan", "tanh", "clamp"])
+def test_a_compander_of_a_model_in_float64_loses_nothing(function: str) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(5, 6).double()
+    before = layer.weight.detach().clone()
+    WeightCompander(4.0, 2.0, function).attach(SimpleNamespace(model=nn.Sequential(layer)))  # type: ignore[arg-type]
+    assert {p.dtype for p in layer.parameters()} == {torch.float64}
+    torch.testing.assert_close(layer.weight, before, rtol=1e-13, atol=1e-15)
+    with torch.no_grad():
+        layer.parametrizations.weight.original.fill_(1e30)
+    expected = torch.full_like(before, 4 * float(before.std()))
+    torch.testing.assert_close(layer.weight, expected, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("weight", "name"), [(torch.zeros(3, 2), "1"), (torch.full((3, 2), 0.5), "1"), (torch.ones(1, 1), "1")]
+)
+def test_weights_without_deviation_have_no_bound(weight: torch.Tensor, name: str) -> None:
+    model = nn.Sequential(nn.Linear(4, weight.shape[1]), nn.Linear(*reversed(weight.shape)))
+    model[1].weight.data = weight
+    with pytest.raises(ValueError, match=f"those of {name} are all the same"):
+        WeightCompander().attach(SimpleNamespace(model=model))  # type: ignore[arg-type]
 
 
 # -------------------------------------------------------------------------------- LAWN
@@ -124,6 +155,49 @@ def test_norms_are_fixed_after_the_free_steps(kind: str) -> None:
     assert max(free) > 1.2 * held[9]
 
 
+def lawn_of(model: nn.Module, free_steps: int) -> tuple[LogitAttenuation, Any]:
+    task = SimpleNamespace(model=model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+    lawn = LogitAttenuation(free_steps)
+    lawn.attach(task)  # type: ignore[arg-type]
+    return lawn, task
+
+
+def test_norms_of_a_model_in_float64_are_held_to_its_digits() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(6, 3, bias=False).double()
+    norm = model.weight.detach().norm()
+    lawn, task = lawn_of(model, 0)
+    for _ in range(3):
+        task.optimizer.zero_grad()
+        model(torch.randn(4, 6, dtype=torch.float64)).square().sum().backward()
+        lawn.edit_gradients(task)
+        task.optimizer.step()
+        lawn.project(task)
+    torch.testing.assert_close(model.weight.detach().norm(), norm, rtol=1e-14, atol=0)
+    torch.testing.assert_close(lawn.norms, norm[None], rtol=1e-14, atol=0)
+
+
+def test_weights_whose_norm_would_be_fixed_at_zero_are_refused_or_stay() -> None:
+    model = nn.Linear(3, 2)
+    nn.init.zeros_(model.weight)
+    with pytest.raises(ValueError, match=r"weights that are all 0.* set free_steps to at least 1"):
+        lawn_of(model, 0)
+    lawn, task = lawn_of(model, 1)
+    for step in range(3):
+        task.optimizer.zero_grad()
+        model(torch.ones(4, 3)).sum().backward()
+        if step == 1:
+            nn.init.zeros_(model.weight)  # a free step has moved them
+        lawn.edit_gradients(task)
+        task.optimizer.step()
+        lawn.project(task)
+    assert lawn.norms.tolist() == [0]
+    assert not model.weight.any()
+    assert model.bias.isfinite().all()
+    with pytest.raises(ValueError, match="after the last normalization, and there is none"):
+        lawn_of(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)), 10)
+
+
 def test_only_what_follows_the_last_normalization_is_held() -> None:
     normalized = SmallCNN(PIXELS, CLASSES, widths=[4, 4], strides=[1, 1])
     assert [w.shape for w in constrained(normalized)] == [normalized.head.weight.shape]
@@ -160,6 +234,23 @@ def test_lengths_do_not_matter_to_an_angular_head(kind: type[CosineHead]) -> Non
     assert float(kind(7, CLASSES, 30.0).scale) == 30
     z.sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_sharpest_wrapped_cauchy_head_is_finite(dtype: torch.dtype) -> None:
+    head = WrappedCauchyHead(2, 2, scale=1.0).to(dtype)
+    with torch.no_grad():
+        head.raw_concentration.fill_(1e4)
+        head.weight.copy_(torch.eye(2))
+    x = torch.eye(2, dtype=dtype, requires_grad=True)
+    z = head(x)
+    assert float(head.concentration.detach()[0]) == 1
+    assert not z.any()  # all of the density is at a point
+    z.sum().backward()
+    assert x.grad is not None
+    for p in (x, *head.parameters()):
+        assert p.grad is not None
+        assert p.grad.isfinite().all()
 
 
 def test_a_head_is_replaced_in_place() -> None:

@@ -55,7 +55,7 @@ class Classification(Criterion):
     def score(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy in float64, and whether the largest logit is the target's."""
         losses = F.cross_entropy(output.logits.double(), batch.y, reduction="none")
-        return {"loss": losses, "accuracy": (output.logits.argmax(1) == batch.y).double()}
+        return {"loss": losses, "accuracy": is_right(output.logits, batch.y)}
 
 
 class Regression(Criterion):
@@ -125,8 +125,13 @@ class NextToken(Criterion):
         losses = F.cross_entropy(output.logits.double().mT, batch.y, reduction="none")
         return {
             "loss": losses.mean(1),
-            "accuracy": (output.logits.argmax(-1) == batch.y).double().mean(1),
+            "accuracy": is_right(output.logits, batch.y).mean(1),
         }
+
+
+def is_right(logits: Tensor, y: Tensor) -> Tensor:
+    """1 where the largest logit is the target's, else 0; ``nan`` where a logit is, which has no largest."""
+    return (logits.argmax(-1) == y).double().masked_fill(logits.amax(-1).isnan(), math.nan)
 
 
 def check_classes(y: Tensor, classes: int) -> None:

@@ -71,9 +71,12 @@ def check_targets(logits: Tensor, y: Tensor, name: str, takes_probabilities: boo
 
 
 def expected(scores: Tensor, y: Tensor) -> Tensor:
-    """The targets' mean of scores: the entry of the class ``y``, or ``sum_k y_k s_k``; ``(batch,)``."""
+    """The targets' mean of scores: the entry of the class ``y``, or ``sum_k y_k s_k``; ``(batch,)``.
+
+    What has no share in a target does not count, be it infinite.
+    """
     if y.is_floating_point():
-        return (y.to(scores.dtype) * scores).sum(-1)
+        return (y.to(scores.dtype) * scores.masked_fill(y == 0, 0)).sum(-1)
     return scores.gather(-1, y.unsqueeze(-1)).squeeze(-1)
 
 

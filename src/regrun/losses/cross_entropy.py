@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regrun.losses.base import ClassificationLoss, expected
-from regrun.probability_maps.base import ProbabilityMap
+from regrun.probability_maps.base import ProbabilityMap, log_or_nothing
 from regrun.probability_maps.stablemax import StableMax, stable_growth
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
@@ -74,5 +74,5 @@ class StableMaxCrossEntropy(ClassificationLoss):
         # Only one log per row is needed, so this beats gathering from log_stablemax.
         s = stable_growth(logits.to(torch.float64))
         if y.is_floating_point():
-            return s.sum(-1).log() - (y * s.log()).sum(-1)
+            return s.sum(-1).log() - expected(log_or_nothing(s), y)
         return s.sum(-1).log() - expected(s, y).log()

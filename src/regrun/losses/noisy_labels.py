@@ -59,7 +59,11 @@ class ForwardCorrection(ClassificationLoss):
     Patrini et al., arXiv 1609.03683, eq. 6. The transitions are those of symmetric noise, known beforehand.
 
     Args:
-        rate: probability that a label is wrong, in ``[0, 1)``; uniform over the other classes.
+        rate: probability that a label is wrong, in ``[0, 1)``; uniform over the other classes. At 0 it is
+            cross-entropy.
+
+    Raises:
+        ValueError: of logits of a single class, which has no other to be labelled as.
     """
 
     def __init__(self, rate: float = 0.36) -> None:
@@ -70,6 +74,12 @@ class ForwardCorrection(ClassificationLoss):
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
         """See ``ClassificationLoss``."""
-        p = logits.softmax(-1)
-        wrong = self.rate / (p.shape[-1] - 1)
-        return -expected(((1 - self.rate - wrong) * p + wrong).log(), y)
+        classes = logits.shape[-1]
+        if classes < 2:
+            raise ValueError(f"symmetric label noise needs at least 2 classes, got {classes}")
+        wrong = self.rate / (classes - 1)
+        seen = (1 - self.rate - wrong) * logits.softmax(-1) + wrong
+        # Hardly any noise leaves the logits' own logarithm, which does not underflow as their softmax does.
+        least = torch.finfo(seen.dtype).tiny
+        own = logits.log_softmax(-1) + torch.as_tensor(1 - self.rate, dtype=torch.float64).log()
+        return -expected(torch.where(seen > least, seen.clamp_min(least).log(), own), y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -10,11 +11,12 @@ from torch import Tensor
 
 from regrun.probability_maps.softmax import check_temperature
 
-SURROGATES: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": lambda d: (d.tanh() + 1).clamp_min(1e-8),
-    "relu": lambda d: (d + 1).clamp_min(1e-8),
-    "arctan": lambda d: d.atan() + 1,
-    "exp": torch.exp,
+LARGEST = 80.0  # of which float32 has the exponential
+LOG_SURROGATES: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": lambda d: (d.tanh() + 1).clamp_min(1e-8).log(),
+    "relu": lambda d: (d + 1).clamp_min(1e-8).log(),
+    "arctan": lambda d: (d.atan() + 1).clamp_min(1e-8).log(),
+    "exp": lambda d: torch.where(d.abs() > LARGEST, d, d.clamp(-LARGEST, LARGEST).exp().log()),
 }
 
 
@@ -31,8 +33,8 @@ class PairwiseSoftmax:
     """
 
     def __init__(self, surrogate: str = "tanh", temperature: float = 0.1) -> None:
-        if surrogate not in SURROGATES:
-            raise ValueError(f"surrogate must be one of {', '.join(SURROGATES)}, got {surrogate!r}")
+        if surrogate not in LOG_SURROGATES:
+            raise ValueError(f"surrogate must be one of {', '.join(LOG_SURROGATES)}, got {surrogate!r}")
         check_temperature(temperature)
         self.surrogate = surrogate
         self.temperature = temperature
@@ -44,8 +46,8 @@ class PairwiseSoftmax:
             positive: scores, ``(batch,)``, half a cosine.
             negatives: scores, ``(batch, negatives)``.
         """
-        logs = SURROGATES[self.surrogate](negatives - positive[:, None]).log() / self.temperature
-        return (logs.logsumexp(1) - torch.tensor(logs.shape[1]).log()).mean()
+        logs = LOG_SURROGATES[self.surrogate](negatives - positive[:, None]) / self.temperature
+        return (logs.logsumexp(1) - math.log(logs.shape[1])).mean()
 
 
 class BayesianRanking:

@@ -25,4 +25,4 @@ class SparsemaxLoss(ClassificationLoss):
         # The maximum of p.z - |p|^2 / 2 over the simplex, taken at sparsemax; constant shifts cancel.
         z = logits - logits.amax(-1, keepdim=True).detach()
         p = sparsemax(z)
-        return expected(z, p) - p.square().sum(-1) / 2 - expected(z, q) + q.square().sum(-1) / 2
+        return (p * z).sum(-1) - p.square().sum(-1) / 2 - expected(z, q) + q.square().sum(-1) / 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,15 +19,19 @@ class ZLoss(ClassificationLoss):
     Args:
         sharpness: ``a``.
         margin: ``b``; the largest that ``z_y`` can be is the square root of the number of classes less 1.
-        eps: added to the variance.
+        eps: added to the variance. Where both are 0, the standardized logits are 0, with the gradient of a
+            deviation of 1.
     """
 
     takes_probabilities = False
 
     def __init__(self, sharpness: float = 0.3, margin: float = 10.0, eps: float = 1e-12) -> None:
         super().__init__()
-        if sharpness <= 0 or eps < 0:
-            raise ValueError(f"sharpness must be above 0 and eps at least 0, got {sharpness} and {eps}")
+        if not (0 < sharpness < math.inf and math.isfinite(margin) and 0 <= eps < math.inf):
+            raise ValueError(
+                "sharpness must be above 0, eps at least 0, and both as margin finite, "
+                f"got {sharpness}, {eps} and {margin}"
+            )
         self.sharpness = sharpness
         self.margin = margin
         self.eps = eps
@@ -34,7 +40,8 @@ class ZLoss(ClassificationLoss):
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
         """See ``ClassificationLoss``."""
         away = logits - logits.mean(-1, keepdim=True)
-        spread = (away.square().mean(-1) + self.eps).sqrt()
+        variance = away.square().mean(-1) + self.eps
+        spread = variance.masked_fill(variance == 0, 1).sqrt()
         return z_loss(expected(away, y) / spread, self.sharpness, self.margin)
 
 

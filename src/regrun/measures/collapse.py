@@ -1,4 +1,7 @@
-"""Neural collapse: how far class means, features and the head are from a simplex."""
+"""Neural collapse: how far class means, features and the head are from a simplex.
+
+Class means that are all the same point have no directions: what compares these is ``nan`` then.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from regrun.measures.share import share, unless_nan
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,22 @@ class Scatter:
 
     @property
     def trace_ratio(self) -> Tensor:
-        """NC1: ``tr S_W / tr S_B``, 0 where each class is a point."""
+        """NC1: ``tr S_W / tr S_B``, 0 where each class is a point.
+
+        Infinite where class means are the same and samples are not, ``nan`` where all samples are one point.
+        """
         return self.within / self.between
 
     @property
     def pseudo_inverse_ratio(self) -> Tensor:
-        """NC1 as Papyan et al. have it: ``tr(S_W S_B^+) / K``. Noisy where ``S_B`` is nearly singular."""
+        """NC1 as Papyan et al. have it: ``tr(S_W S_B^+) / K``. Noisy where ``S_B`` is nearly singular.
+
+        As ``trace_ratio`` where class means are the same: their pseudo-inverse, 0, would say collapsed.
+        """
         k = len(self.means)
         between = self.means.T @ self.means / k
+        if not bool(between.trace() > 0):  # nan, too, which has no pseudo-inverse
+            return self.trace_ratio
         inverse = torch.linalg.pinv(between, hermitian=True, rtol=1e-9)
         return (self.within_matrix * inverse.T).sum() / k
 
@@ -58,7 +71,9 @@ def scatter(features: Tensor, y: Tensor, classes: int) -> Scatter:
     means = torch.stack([z[y == c].mean(0) for c in present])
     inner = torch.stack([_covariance(z[y == c]) for c in present]).mean(0)
     centre = means.mean(0)
-    return Scatter(means - centre, centre, inner.trace(), inner)
+    same = (z == z[:1]).all()  # of which rounding would make classes
+    means, inner = (means - centre).masked_fill(same, 0), inner.masked_fill(same, 0)
+    return Scatter(means, centre, inner.trace(), inner)
 
 
 def _covariance(z: Tensor) -> Tensor:
@@ -75,19 +90,33 @@ def cosines(means: Tensor) -> Tensor:
 
 
 def equal_norms(means: Tensor) -> Tensor:
-    """NC2: the relative spread of the class means' norms, 0 where they are equal."""
+    """NC2: the relative spread of the class means' norms, 0 where they are equal; ``nan`` if all are 0."""
     norms = means.norm(dim=1)
     return norms.std(correction=0) / norms.mean()
 
 
 def equal_angles(means: Tensor) -> Tensor:
-    """NC2: the mean distance of the cosines from ``-1 / (K - 1)``, 0 where they form a simplex."""
+    """NC2: the mean distance of the cosines from ``-1 / (K - 1)``, 0 where they form a simplex.
+
+    Raises:
+        ValueError: of a single class, which has no angles.
+    """
+    if len(means) < 2:
+        raise ValueError(f"angles between class means need at least 2 classes, got {len(means)}")
     return (cosines(means) + 1 / (len(means) - 1)).abs().mean()
 
 
 def simplex_distance(means: Tensor) -> Tensor:
-    """NC2 in one number: Frobenius distance of the normalized Gram matrix from the simplex's."""
+    """NC2 in one number: Frobenius distance of the normalized Gram matrix from the simplex's.
+
+    ``nan`` if all means are 0.
+
+    Raises:
+        ValueError: of a single class, which has no simplex.
+    """
     k = len(means)
+    if k < 2:
+        raise ValueError(f"a simplex of class means needs at least 2 classes, got {k}")
     gram = means @ means.T
     simplex = torch.eye(k, dtype=gram.dtype, device=gram.device) - 1 / k
     return (gram / gram.norm() - simplex / simplex.norm()).norm()
@@ -95,6 +124,8 @@ def simplex_distance(means: Tensor) -> Tensor:
 
 def self_duality(means: Tensor, head: Tensor) -> Tensor:
     """NC3: distance of the head's rows from the class means, both normalized as matrices.
+
+    ``nan`` if one of them is 0.
 
     Args:
         means: centred class means, ``(K, width)``.
@@ -105,6 +136,9 @@ def self_duality(means: Tensor, head: Tensor) -> Tensor:
 
 
 def nearest_mean_disagreement(features: Tensor, logits: Tensor, found: Scatter) -> Tensor:
-    """NC4: the share of samples whose predicted class is not that of the nearest class mean."""
+    """NC4: the share of samples whose predicted class is not that of the nearest class mean.
+
+    ``nan`` if a feature or a logit is.
+    """
     near = torch.cdist(features.double(), found.means + found.centre).argmin(1)
-    return (near != logits.argmax(1)).double().mean()
+    return unless_nan(share(near != logits.argmax(1), logits), features)

@@ -52,12 +52,18 @@ def empirical_ntk(
 
 
 def kernel_cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine between two symmetric matrices as vectors: 1 where one is a multiple of the other."""
-    return (a * b).sum() / (a.norm() * b.norm())
+    """Cosine between two symmetric matrices as vectors: 1 where one is a multiple of the other.
+
+    0 if one of them is, which has no direction. In float64.
+    """
+    a, b = a.double(), b.double()
+    return (a * b).sum() / (a.norm() * b.norm()).clamp_min(1e-300)
 
 
 def target_alignment(kernel: Tensor, targets: Tensor) -> Tensor:
     """Cosine between a kernel and ``Y Y^T``, both centred (Cortes et al., arXiv 1203.0550).
+
+    0 of a single class, whose targets do not differ.
 
     Args:
         kernel: ``(n, n)``.

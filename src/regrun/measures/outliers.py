@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+from regrun.measures.share import unless_nan
 
 
 def top_ratio(hidden: Tensor) -> Tensor:
@@ -18,10 +21,10 @@ def top_ratio(hidden: Tensor) -> Tensor:
 
 
 def massive_count(hidden: Tensor, size: float = 100.0, ratio: float = 1000.0) -> Tensor:
-    """How many activations of a sequence are massive, averaged over sequences."""
+    """How many activations of a sequence are massive, averaged over sequences; ``nan`` if one is."""
     a = hidden.abs().flatten(1).double()
     massive = (a > size) & (a > ratio * a.median(1, keepdim=True).values)
-    return massive.sum(1).double().mean()
+    return unless_nan(massive.sum(1).double().mean(), a)
 
 
 def sink_share(attention: Tensor) -> Tensor:
@@ -34,6 +37,10 @@ def sink_share(attention: Tensor) -> Tensor:
 
 
 def kurtosis(x: Tensor) -> Tensor:
-    """The fourth central moment over the square of the variance, of all entries: 3 of normal ones."""
+    """The fourth central moment over the square of the variance, of all entries: 3 of normal ones.
+
+    ``nan`` if all are the same.
+    """
     centred = x.double() - x.double().mean()
-    return centred.pow(4).mean() / centred.square().mean().square()
+    found = centred.pow(4).mean() / centred.square().mean().square()
+    return found.masked_fill(x.amax() == x.amin(), torch.nan)  # of which rounding would make something

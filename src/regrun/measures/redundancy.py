@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.measures.share import unless_nan
+
 
 def correlations(t: Tensor) -> Tensor:
     """Correlations between units over samples, ``(units, units)`` in float64; 0 for a constant unit.
@@ -12,7 +14,8 @@ def correlations(t: Tensor) -> Tensor:
     Args:
         t: activations, ``(n, units)``.
     """
-    z = t.double() - t.double().mean(0)
+    constant = t.amax(0) == t.amin(0)  # whose mean would differ from it by rounding
+    z = (t.double() - t.double().mean(0)).masked_fill(constant, 0)
     scale = z.norm(dim=0)
     unit = z / scale.clamp_min(1e-300)
     return unit.T @ unit
@@ -46,8 +49,8 @@ def distinct_units(t: Tensor, threshold: float = 0.95) -> int:
 def sparsity_coefficient(t: Tensor, threshold: float = 0.95) -> Tensor:
     """The share of (sample, unit) pairs that are active, where correlated units count as one.
 
-    Of a group the first unit stands for all. Andriushchenko et al., arXiv 2210.05337; the threshold is
-    remembered, not looked up.
+    Of a group the first unit stands for all. ``nan`` if an activation is. Andriushchenko et al., arXiv
+    2210.05337; the threshold is remembered, not looked up.
 
     Args:
         t: activations, ``(n, units)``.
@@ -56,4 +59,4 @@ def sparsity_coefficient(t: Tensor, threshold: float = 0.95) -> Tensor:
     related = correlations(t).abs() > threshold
     related.fill_diagonal_(fill_value=True)
     first = groups_of(related).unique()
-    return (t[:, first] > 0).double().sum() / t.numel()
+    return unless_nan((t[:, first] > 0).double().sum() / t.numel(), t)

@@ -7,13 +7,19 @@ from torch import Tensor
 
 
 def effective_rank(singular_values: Tensor) -> Tensor:
-    """``exp(-sum q log q)`` of the singular values ``q``, normalized to sum 1 (Roy & Vetterli 2007)."""
+    """``exp(-sum q log q)`` of the singular values ``q``, normalized to sum 1 (Roy & Vetterli 2007).
+
+    ``nan`` if all are 0.
+    """
     q = singular_values / singular_values.sum()
     return torch.special.entr(q).sum().exp()
 
 
 def stable_rank(singular_values: Tensor) -> Tensor:
-    """``|A|_F^2 / |A|_2^2``: the sum of the squared singular values over the largest one's square."""
+    """``|A|_F^2 / |A|_2^2``: the sum of the squared singular values over the largest one's square.
+
+    ``nan`` if all are 0.
+    """
     squares = singular_values.square()
     return squares.sum() / squares.amax()
 
@@ -23,8 +29,8 @@ def diffusion_spectral_entropy(z: Tensor, sigma: float = 10.0, time: int = 1) ->
 
     The kernel ``exp(-|z_i - z_j|^2 / (2 sigma^2))`` is divided by the square roots of its row sums, against
     the points' density, and normalized to a Markov matrix. Of its eigenvalues, without the trivial 1, the
-    absolute values to the power of ``time`` are normalized to sum 1; the result is their Shannon entropy. Liu
-    et al., arXiv 2312.04823. In float64; ``n^3`` operations.
+    absolute values to the power of ``time`` are normalized to sum 1; the result is their Shannon entropy.
+    ``nan`` if a coordinate is. Liu et al., arXiv 2312.04823. In float64; ``n^3`` operations.
 
     Args:
         z: points, ``(n, width)``.
@@ -33,6 +39,8 @@ def diffusion_spectral_entropy(z: Tensor, sigma: float = 10.0, time: int = 1) ->
     """
     if len(z) < 2:
         return torch.zeros((), dtype=torch.float64, device=z.device)
+    if bool(z.isnan().any()):
+        return torch.full((), torch.nan, dtype=torch.float64, device=z.device)
     kernel = torch.exp(-torch.cdist(z.double(), z.double()).square() / (2 * sigma**2))
     density = kernel.sum(1).sqrt()
     kernel = kernel / (density[:, None] * density)

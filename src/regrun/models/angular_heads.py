@@ -23,7 +23,7 @@ class CosineHead(nn.Linear):
 
     def __init__(self, in_features: int, out_features: int, scale: float | None = None) -> None:
         super().__init__(in_features, out_features, bias=False)
-        if scale is not None and scale <= 0:
+        if scale is not None and not 0 < scale < math.inf:
             raise ValueError(f"scale must be above 0, or null to train it, got {scale}")
         self.fixed = scale
         self.raw_scale = None if scale is not None else nn.Parameter(torch.zeros(()))
@@ -69,7 +69,9 @@ class WrappedCauchyHead(CosineHead):
     def peaks(self, cosine: Tensor) -> Tensor:
         """The density of the wrapped Cauchy distribution at the angle."""
         g = self.concentration
-        return (1 - g.square()) / (1 + g.square() - 2 * g * cosine) / (2 * math.pi)
+        above, below = 1 - g.square(), 1 + g.square() - 2 * g * cosine
+        # At a concentration that rounds to 1 the density has no value at angle 0.
+        return above / below.clamp_min(torch.finfo(below.dtype).eps) / (2 * math.pi)
 
 
 def cosines(x: Tensor, weight: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regrun.probability_maps.base import ProbabilityMap
+from regrun.probability_maps.base import ProbabilityMap, widened
 from regrun.probability_maps.softmax import Softmax
 
 
@@ -87,7 +87,7 @@ class InverseDistanceAttention(DotProductAttention):
 
     def __init__(self, power: float = 1.0, eps: float = 1e-8) -> None:
         super().__init__()
-        if power <= 0 or eps <= 0:
+        if not (0 < power < math.inf and 0 < eps < math.inf):
             raise ValueError(f"power and eps must be above 0, got {power} and {eps}")
         self.power = power
         self.eps = eps
@@ -111,18 +111,28 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 class LinearAttention(Attention):
     """``phi(q).phi(k)``, normalized, with ``phi = elu + 1``: its cost is linear in the length.
 
-    Katharopoulos et al., arXiv 2006.16236.
+    A query all of whose products round to 0 attends to nothing. Katharopoulos et al., arXiv 2006.16236.
     """
 
     def forward(self, q: Tensor, k: Tensor, causal: bool) -> Tensor:
         """See ``Attention``."""
-        weights = (F.elu(q) + 1) @ (F.elu(k) + 1).mT
+        weights = self.features(q) @ self.features(k).mT
         weights = weights.tril() if causal else weights
-        return weights / weights.sum(-1, keepdim=True)
+        return weights / or_one(weights.sum(-1, keepdim=True))
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
         """See ``Attention``."""
         if self.visible or causal:  # in short sequences the sums over the past would take more than they save
             return super().mix(q, k, v, causal)
-        q, k = F.elu(q) + 1, F.elu(k) + 1
-        return (q @ (k.mT @ v)) / (q @ k.sum(-2)[..., None])
+        q, k = self.features(q), self.features(k)
+        return (q @ (k.mT @ v)) / or_one(q @ k.sum(-2)[..., None])
+
+    @staticmethod
+    def features(x: Tensor) -> Tensor:
+        """``phi``; in half precision ``elu`` would soon round to -1."""
+        return (F.elu(widened(x)) + 1).to(x.dtype)
+
+
+def or_one(total: Tensor) -> Tensor:
+    """What to divide by: a total, or 1 where it is 0 and everything that makes it is, too."""
+    return total.masked_fill(total == 0, 1)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from regrun.models.attention import Attention, squared_distances
+from regrun.probability_maps.base import widened
 
 
 class GaussianAttention(Attention):
@@ -33,7 +34,7 @@ class GaussianAttention(Attention):
 
     def __init__(self, tokens: int | None = 16, iterations: int = 20, ridge: float = 0.01) -> None:
         super().__init__()
-        if (tokens is not None and tokens < 1) or iterations < 1 or ridge < 0:
+        if (tokens is not None and tokens < 1) or iterations < 1 or not 0 <= ridge < math.inf:
             raise ValueError(
                 "tokens and iterations must be at least 1 and ridge at least 0, "
                 f"got {tokens}, {iterations} and {ridge}"
@@ -48,17 +49,19 @@ class GaussianAttention(Attention):
             weights = gaussian(q, k)
             return weights.tril() if causal else weights
         near, inverse = self.factors(q, k, causal)
-        return near.mT @ inverse @ near
+        with torch.autocast(q.device.type, enabled=False):
+            return (near.mT @ inverse @ near).to(q.dtype)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
         """See ``Attention``."""
         if self.visible or self.tokens is None:
             return super().mix(q, k, v, causal)
         near, inverse = self.factors(q, k, causal)
-        return near.mT @ (inverse @ (near @ v))
+        with torch.autocast(q.device.type, enabled=False):
+            return (near.mT @ (inverse @ (near @ v.to(near.dtype)))).to(v.dtype)
 
     def factors(self, q: Tensor, k: Tensor, causal: bool) -> tuple[Tensor, Tensor]:
-        """``P`` and the normalized ``A^+``.
+        """``P`` and the normalized ``A^+``, in float32 at least: half precision has too few digits to invert.
 
         Raises:
             ValueError: of causal attention: pooled queries see the future.
@@ -66,13 +69,13 @@ class GaussianAttention(Attention):
         if causal:
             raise ValueError("attention of low rank pools over all positions, and cannot be causal")
         assert self.tokens is not None
-        few = pool_tokens(q, self.tokens)
-        among = gaussian(few, few)
-        inverse = newton_inverse(
-            among + self.ridge * torch.eye(few.shape[-2], dtype=q.dtype, device=q.device), self.iterations
-        )
-        root = among.sum(-1).rsqrt()
-        return gaussian(few, k), root[..., None] * inverse * root[..., None, :]
+        with torch.autocast(q.device.type, enabled=False):
+            few = pool_tokens(widened(q), self.tokens)
+            among = gaussian(few, few)
+            ridge = self.ridge * torch.eye(few.shape[-2], dtype=few.dtype, device=q.device)
+            inverse = newton_inverse(among + ridge, self.iterations)
+            root = among.sum(-1).rsqrt()
+            return gaussian(few, widened(k)), root[..., None] * inverse * root[..., None, :]
 
 
 def gaussian(a: Tensor, b: Tensor) -> Tensor:

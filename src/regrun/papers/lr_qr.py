@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from regrun.measures.share import share, unless_nan
 from regrun.procedures.base import Context, Description, StoppedError
 
 METHODS = ("split", "weighted", "regularized")
@@ -46,8 +47,8 @@ class ShiftedCoverage:
     direction without estimating it; a penalty of 0 is quantile regression. Joshi et al., arXiv 2502.13030.
 
     Reports ``coverage`` on fresh target points, ``threshold``, the mean of those that are finite,
-    ``infinite``, the share of those that are not, and ``empty``, the share of thresholds below 0;
-    ``chosen_penalty``, where one was chosen.
+    ``infinite``, the share of those that are not, and ``empty``, the share of thresholds below 0, all of them
+    ``nan`` if a threshold is; ``chosen_penalty``, where one was chosen.
 
     Args:
         problem: gives the samples of a seed.
@@ -106,10 +107,10 @@ class ShiftedCoverage:
             h = shift.x_test @ fit_threshold(shift, chosen, self.miscoverage)
         finite = h.isfinite()
         row = {
-            "coverage": float((shift.score_test <= h).double().mean()),
-            "threshold": float(h[finite].mean()),
-            "infinite": float((~finite).double().mean()),
-            "empty": float((h < 0).double().mean()),
+            "coverage": float(share(shift.score_test <= h, h)),
+            "threshold": float(unless_nan(h[finite].mean(), h)),
+            "infinite": float(share(~finite, h)),
+            "empty": float(share(h < 0, h)),
             "chosen_penalty": chosen,
         }
         context.log(1, row)

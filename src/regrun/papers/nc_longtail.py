@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from regrun.data.base import Splits
+from regrun.data.criteria import is_right
 from regrun.data.stream import BatchList
 from regrun.models.output import as_output
 from regrun.procedures.after_training import AfterTraining
@@ -37,10 +38,10 @@ class LongTailRecall(AfterTraining):
         """See the class."""
         task.eval()
         found = [
-            as_output(task.model(task.inputs.prepare(batch.x))).logits.argmax(1)
+            is_right(as_output(task.model(task.inputs.prepare(batch.x))).logits, batch.y)
             for batch in BatchList(splits.test, task.evaluation_batch)
         ]
-        right = (torch.cat(found) == splits.test.y).double()
+        right = torch.cat(found)
         recall = torch.stack([right[splits.test.y == c].mean() for c in range(task.classes)])
         counts = torch.bincount(splits.train.y, minlength=task.classes)
         rare = counts.argsort(stable=True)[: self.few]

@@ -107,18 +107,44 @@ def half_cosines(users: Tensor, items: Tensor) -> Tensor:
 
 
 def rankings(scores: Tensor, feedback: Feedback) -> dict[str, float]:
-    """Of the first items on the test part, and on the validation part with the test part in the list."""
-    first = scores.topk(TOP, 1).indices
-    test = feedback.test.gather(1, first)
+    """Of the first items on the test part, and on the validation part with the test part in the list.
+
+    ``nan`` if a score is.
+    """
+    test, validation = (hits_of(scores, liked) for liked in (feedback.test, feedback.validation))
     return {
         "ndcg": ndcg(test, feedback.test),
         "recall": recall(test, feedback.test),
-        "validation_ndcg": ndcg(feedback.validation.gather(1, first), feedback.validation),
+        "validation_ndcg": ndcg(validation, feedback.validation),
     }
 
 
+def hits_of(scores: Tensor, liked: Tensor) -> Tensor:
+    """Which of a user's first items are liked, ``(users, TOP)`` in float32.
+
+    Items of equal score come in a random order, so that the items' order does not matter: each of their
+    places holds their share of liked ones, as in scikit-learn's ``ndcg_score`` (McSherry & Najork 2008).
+    ``nan`` for a user with such a score.
+
+    Args:
+        scores: ``(users, items)``.
+        liked: bool, ``(users, items)``.
+    """
+    top = scores.topk(min(TOP + 1, scores.shape[1]), 1)
+    hits = liked.gather(1, top.indices).float()
+    for user in (top.values.diff(dim=1) == 0).any(1).nonzero().flatten().tolist():
+        same = top.values[user][:, None] == scores[user]
+        hits[user] = (same & liked[user]).sum(1) / same.sum(1)
+    return hits[:, :TOP].masked_fill(scores.isnan().any(1, keepdim=True), torch.nan)
+
+
 def ndcg(hits: Tensor, liked: Tensor) -> float:
-    """Normalized discounted cumulative gain, the mean over users who liked anything."""
+    """Normalized discounted cumulative gain, the mean over users who liked anything.
+
+    Args:
+        hits: of which of the first items are liked, in order, ``(users, n)``.
+        liked: bool, ``(users, items)``.
+    """
     discount = 1 / torch.arange(2, hits.shape[1] + 2, dtype=torch.float64).log2()
     ideal = discount.cumsum(0)[liked.sum(1).clamp(1, hits.shape[1]) - 1]
     return float(((hits * discount).sum(1) / ideal)[liked.any(1)].mean())

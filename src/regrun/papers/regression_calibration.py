@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from regrun.measures.mixture import GaussianMixture, bisect
+from regrun.measures.share import share, unless_nan
 from regrun.procedures.base import Context, Description, StoppedError
 
 LEVELS = torch.arange(1, 101, dtype=torch.float64) / 101
@@ -198,18 +199,18 @@ def predict(model: MixtureNetwork, x: Tensor) -> GaussianMixture:
 
 
 def calibration_error(z: Tensor) -> Tensor:
-    """PCE of values of the predicted distribution functions at the targets, ``(n,)``."""
-    return (LEVELS - (z <= LEVELS[:, None]).double().mean(1)).abs().mean()
+    """PCE of values of the predicted distribution functions at the targets, ``(n,)``; ``nan`` if one is."""
+    return unless_nan((LEVELS - (z <= LEVELS[:, None]).double().mean(1)).abs().mean(), z)
 
 
 def middle(z: Tensor) -> float:
-    """The share between 5 % and 95 %."""
-    return float(((z > 0.05) & (z <= 0.95)).double().mean())
+    """The share between 5 % and 95 %; ``nan`` if one is."""
+    return float(share((z > 0.05) & (z <= 0.95), z))
 
 
 def ecdf(seen: Tensor, z: Tensor) -> Tensor:
-    """``(number of seen values <= z) / (n + 1)``, of sorted values."""
-    return torch.searchsorted(seen, z, right=True).double() / (len(seen) + 1)
+    """``(number of seen values <= z) / (n + 1)``, of sorted values; ``nan`` of one."""
+    return (torch.searchsorted(seen, z, right=True).double() / (len(seen) + 1)).where(~z.isnan(), torch.nan)
 
 
 def conformal_gap(predicted: GaussianMixture, seen: Tensor) -> float:

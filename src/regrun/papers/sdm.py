@@ -13,6 +13,7 @@ import torchvision.transforms.v2.functional as TF
 from torch import Tensor, nn
 
 from regrun.data.base import Dataset, Images, Samples, Splits
+from regrun.measures.share import share
 from regrun.models.head import linear_head
 from regrun.probes.temperature_scaling import fit_temperature
 from regrun.procedures.after_training import AfterTraining
@@ -244,7 +245,7 @@ class Verification(AfterTraining):
                 ("scaled", scaled, scaled.amax(1) >= LEVEL),
                 ("sdm", p, region.admits(p, around.similarity)),
             ):
-                row[f"admitted/{method}.{name}"] = float(admitted.double().mean())
+                row[f"admitted/{method}.{name}"] = float(share(admitted, probabilities))
                 if name not in FOREIGN:
                     right = (probabilities.argmax(1) == samples.y)[admitted]
                     row[f"accuracy/{method}.{name}"] = float(right.double().mean())

@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from regrun.data.base import Splits
+from regrun.data.criteria import is_right
 from regrun.models.angular_heads import WrappedCauchyHead
 from regrun.models.head import linear_head
 from regrun.procedures.after_training import AfterTraining
@@ -71,7 +72,7 @@ class BalancedHead(AfterTraining):
         head = linear_head(task.model)
         train, test = features_of(task, splits.train), features_of(task, splits.test)
         counts = torch.bincount(train.y, minlength=task.classes)
-        rarest = counts.argsort()[:FEW]
+        rarest = counts.argsort(stable=True)[:FEW]
         first = class_accuracies(head, test.z, test.clean, task.classes)
         rank = math.nan
         if isinstance(head, WrappedCauchyHead):
@@ -104,6 +105,6 @@ class BalancedHead(AfterTraining):
 
 @torch.no_grad()
 def class_accuracies(head: nn.Linear, z: Tensor, y: Tensor, classes: int) -> Tensor:
-    """Of each class, ``(classes,)``; ``nan`` of one without samples."""
-    right = (head(z.to(head.weight)).argmax(1) == y).double()
+    """Of each class, ``(classes,)``; ``nan`` of one without samples, or with logits that are."""
+    right = is_right(head(z.to(head.weight)), y)
     return torch.stack([right[y == c].mean() for c in range(classes)])

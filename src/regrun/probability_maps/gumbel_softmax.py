@@ -27,7 +27,7 @@ class GumbelSoftmax(ProbabilityMap):
         self.temperature = temperature
         self.hard = hard
 
-    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def weights(self, scores: Tensor, dim: int) -> Tensor:
         """See the class."""
         soft = ((scores + gumbel_noise(scores)) / self.temperature).softmax(dim)
         return straight_through(soft, dim) if self.hard else soft

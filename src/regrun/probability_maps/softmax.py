@@ -21,11 +21,11 @@ class Softmax(ProbabilityMap):
         check_temperature(temperature)
         self.temperature = temperature
 
-    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def weights(self, scores: Tensor, dim: int) -> Tensor:
         """See the class."""
         return (scores / self.temperature).softmax(dim)
 
-    def log(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def log_weights(self, scores: Tensor, dim: int) -> Tensor:
         """See ``ProbabilityMap``."""
         return (scores / self.temperature).log_softmax(dim)
 

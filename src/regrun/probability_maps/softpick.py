@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,13 +25,13 @@ class Softpick(ProbabilityMap):
 
     def __init__(self, eps: float = 1e-6) -> None:
         super().__init__()
-        if eps <= 0:
+        if not 0 < eps < math.inf:
             raise ValueError(f"eps must be above 0, got {eps}")
         self.eps = eps
 
-    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def weights(self, scores: Tensor, dim: int) -> Tensor:
         """See the class."""
-        there = scores > -torch.inf
+        there = scores != -torch.inf
         # Both sides are divided by exp(m), with m at least 0 so that exp(-m) cannot overflow.
         m = scores.amax(dim, keepdim=True).clamp_min(0).detach()
         grown = ((scores - m).exp() - (-m).exp()).where(there, 0)

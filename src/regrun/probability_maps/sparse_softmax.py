@@ -25,7 +25,7 @@ class SparseSoftmax(ProbabilityMap):
             raise ValueError(f"k must be at least 1, got {k}")
         self.k = k
 
-    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def weights(self, scores: Tensor, dim: int) -> Tensor:
         """See the class.
 
         Raises:

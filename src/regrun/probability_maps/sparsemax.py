@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.probability_maps.base import ProbabilityMap
+from regrun.probability_maps.base import ProbabilityMap, weigh
 
 
 class Sparsemax(ProbabilityMap):
@@ -16,18 +16,24 @@ class Sparsemax(ProbabilityMap):
 
     positive = False
 
-    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def weights(self, scores: Tensor, dim: int) -> Tensor:
         """See the class."""
-        return sparsemax(scores, dim)
+        return project(scores, dim)
 
 
 def sparsemax(z: Tensor, dim: int = -1) -> Tensor:
-    """``max(z_i - tau, 0)`` along ``dim``, with the threshold ``tau`` that makes the sum 1.
-
-    Its Jacobian is ``diag(s) - s s^T / |s|`` with the support's indicator ``s``. ``n log n`` for the sort.
+    """``Sparsemax`` as a function.
 
     Shape:
         any, kept.
+    """
+    return weigh(project, z, dim)
+
+
+def project(z: Tensor, dim: int) -> Tensor:
+    """``max(z_i - tau, 0)`` along ``dim``, with the threshold ``tau`` that makes the sum 1.
+
+    Its Jacobian is ``diag(s) - s s^T / |s|`` with the support's indicator ``s``. ``n log n`` for the sort.
     """
     z = z - z.amax(dim, keepdim=True).detach()  # the sums below lose nothing
     return (z - threshold(z, dim)).clamp_min(0)
@@ -39,5 +45,5 @@ def threshold(z: Tensor, dim: int = -1) -> Tensor:
     total = sorted_z.cumsum(dim)
     count = torch.arange(1, z.shape[dim] + 1, dtype=z.dtype, device=z.device)
     count = count.view([-1 if k == dim % z.ndim else 1 for k in range(z.ndim)])
-    size = (1 + count * sorted_z > total).sum(dim, keepdim=True)
+    size = (1 + count * sorted_z > total).sum(dim, keepdim=True).clamp_min(1)  # of nan, too
     return (total.gather(dim, size - 1) - 1) / size

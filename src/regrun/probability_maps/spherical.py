@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from regrun.probability_maps.base import ProbabilityMap
+from regrun.probability_maps.base import ProbabilityMap, log_or_nothing
 
 
 class TaylorSoftmax(ProbabilityMap):
@@ -15,19 +17,19 @@ class TaylorSoftmax(ProbabilityMap):
     de Brébisson & Vincent, arXiv 1511.05042.
     """
 
-    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def weights(self, scores: Tensor, dim: int) -> Tensor:
         """See the class."""
         grown = self._grown(scores)
         return grown / grown.sum(dim, keepdim=True)
 
-    def log(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def log_weights(self, scores: Tensor, dim: int) -> Tensor:
         """See ``ProbabilityMap``."""
         grown = self._grown(scores)
-        return grown.log() - grown.sum(dim, keepdim=True).log()
+        return log_or_nothing(grown) - grown.sum(dim, keepdim=True).log()
 
     @staticmethod
     def _grown(scores: Tensor) -> Tensor:
-        there = scores > -torch.inf
+        there = scores != -torch.inf
         z = scores.where(there, 0)
         return ((1 + (1 + z).square()) / 2).where(there, 0)
 
@@ -43,12 +45,12 @@ class SphericalSoftmax(ProbabilityMap):
 
     def __init__(self, eps: float = 1e-6) -> None:
         super().__init__()
-        if eps <= 0:
+        if not 0 < eps < math.inf:
             raise ValueError(f"eps must be above 0, got {eps}")
         self.eps = eps
 
-    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def weights(self, scores: Tensor, dim: int) -> Tensor:
         """See the class."""
-        there = scores > -torch.inf
+        there = scores != -torch.inf
         grown = (scores.where(there, 0).square() + self.eps).where(there, 0)
         return grown / grown.sum(dim, keepdim=True)

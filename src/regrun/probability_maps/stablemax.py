@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.probability_maps.base import ProbabilityMap
+from regrun.probability_maps.base import ProbabilityMap, log_or_nothing, log_weigh, weigh
 
 
 def stable_growth(x: Tensor) -> Tensor:
@@ -27,8 +27,7 @@ def stablemax(x: Tensor, dim: int = -1) -> Tensor:
     Shape:
         any, kept.
     """
-    s = stable_growth(x)
-    return s / s.sum(dim, keepdim=True)
+    return weigh(shares, x, dim)
 
 
 def log_stablemax(x: Tensor, dim: int = -1) -> Tensor:
@@ -37,17 +36,28 @@ def log_stablemax(x: Tensor, dim: int = -1) -> Tensor:
     Shape:
         any, kept.
     """
+    return log_weigh(log_shares, x, dim)
+
+
+def shares(x: Tensor, dim: int) -> Tensor:
+    """``stablemax`` of rows in which some score is there."""
     s = stable_growth(x)
-    return s.log() - s.sum(dim, keepdim=True).log()
+    return s / s.sum(dim, keepdim=True)
+
+
+def log_shares(x: Tensor, dim: int) -> Tensor:
+    """``log_stablemax`` of rows in which some score is there."""
+    s = stable_growth(x)
+    return log_or_nothing(s) - s.sum(dim, keepdim=True).log()
 
 
 class StableMax(ProbabilityMap):
     """``stablemax`` as a map."""
 
-    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def weights(self, scores: Tensor, dim: int) -> Tensor:
         """See the class."""
-        return stablemax(scores, dim)
+        return shares(scores, dim)
 
-    def log(self, scores: Tensor, dim: int = -1) -> Tensor:
+    def log_weights(self, scores: Tensor, dim: int) -> Tensor:
         """See ``ProbabilityMap``."""
-        return log_stablemax(scores, dim)
+        return log_shares(scores, dim)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -20,7 +22,8 @@ class ActivationCodes(SampleProbe):
     linear region of its own (He et al., arXiv 2101.06490). ``active_share`` is the share of units that are
     active, over samples; ``dead_units`` of those that are for none. ``linear_regions`` counts those on the
     straight line between two samples, averaged over ``pairs`` (Novak et al., arXiv 1802.08760), where inputs
-    are real. Costs one pass over ``samples`` samples and ``points`` passes over ``pairs``.
+    are real. All are ``nan`` if an activation is. Costs one pass over ``samples`` samples and ``points``
+    passes over ``pairs``.
 
     Args:
         samples: how many.
@@ -47,7 +50,8 @@ class ActivationCodes(SampleProbe):
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
         batch, _ = self.batch(task)
-        codes = codes_of(activations(task.model, batch.x))
+        layers = activations(task.model, batch.x)
+        codes = codes_of(layers)
         row: dict[str, float | Tensor] = {
             "code_redundancy": redundancy_ratio(codes),
             "active_share": codes.double().mean(),
@@ -57,4 +61,5 @@ class ActivationCodes(SampleProbe):
             pairs = min(self.pairs, len(codes) // 2)
             starts, ends = batch.x[:pairs], batch.x[pairs : 2 * pairs]
             row["linear_regions"] = regions_between(task.model, starts, ends, self.points).mean()
-        return row
+        unknown = any(bool(t.isnan().any()) for t in layers.values())
+        return dict.fromkeys(row, math.nan) if unknown else row

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from regrun.measures.looking import outputs_of
 from regrun.measures.outliers import kurtosis
+from regrun.measures.share import share
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.massive_activations import attention_weights, attentions_of, blocks_of
 from regrun.probes.samples import SampleProbe
@@ -24,8 +25,8 @@ class AttentionPatterns(SampleProbe):
     later positions, is above 0.3 (Gu et al., arXiv 2410.10781); ``zero_share`` that of weights of visible
     positions that are exactly 0, in float64, where exponentials do not come to it by underflow.
     ``hidden_kurtosis`` and ``largest_activation`` are the largest over blocks of the kurtosis and of the
-    magnitude of the residual stream. Zuhri et al., arXiv 2504.20966. Costs two passes over ``samples``
-    sequences.
+    magnitude of the residual stream. Shares are ``nan`` if a weight is. Zuhri et al., arXiv 2504.20966. Costs
+    two passes over ``samples`` sequences.
 
     Args:
         samples: sequences.
@@ -53,8 +54,8 @@ class AttentionPatterns(SampleProbe):
         seen = torch.ones_like(weights[0][0, 0], dtype=torch.bool).tril()
         states = outputs_of(task.model, blocks_of(task.model), batch.x).values()
         return {
-            "sink_rate": (sinks > SINK).double().mean(),
-            "zero_share": torch.stack([(found[..., seen] == 0).double().mean() for found in weights]).mean(),
+            "sink_rate": share(sinks > SINK, sinks),
+            "zero_share": torch.stack([share(found[..., seen] == 0, found) for found in weights]).mean(),
             "hidden_kurtosis": torch.stack([kurtosis(hidden) for hidden in states]).amax(),
             "largest_activation": torch.stack([hidden.abs().amax() for hidden in states]).amax(),
         }

@@ -14,6 +14,7 @@ from regrun.measures.calibration import (
     risk_coverage_area,
     uniform_reliability,
 )
+from regrun.measures.share import unless_nan
 from regrun.models.output import Output
 from regrun.probability_maps.base import ProbabilityMap
 from regrun.probes.base import Probe, ProbeError, Trial
@@ -31,7 +32,8 @@ class Calibration(Probe):
     infinite where an exact 0 was true. ``confidence`` is the mean of the largest probability, and
     ``wrong_confidence`` that of wrong predictions; ``risk_coverage_area`` the mean error of the most
     confident (AURC). ``reliability/confidence=c`` is the accuracy in the bin around ``c``, ``nan`` in an
-    empty one.
+    empty one. Equal confidences share a bin, or a random order (see ``regrun.measures.calibration``); all
+    are ``nan`` if a probability is.
 
     Probabilities are those of the loss that is minimized: softmax's, unless it has its own.
 
@@ -96,7 +98,7 @@ class Calibration(Probe):
             "brier": brier_score(p, y),
             "nll": -p.gather(1, y[:, None]).log().mean(),
             "confidence": confidence.mean(),
-            "wrong_confidence": confidence[~right].mean(),
+            "wrong_confidence": unless_nan(confidence[~right].mean(), confidence),
             "risk_coverage_area": risk_coverage_area(confidence, right),
         }
         for k, value in enumerate(uniform.accuracy):

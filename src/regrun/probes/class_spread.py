@@ -54,7 +54,10 @@ def class_spread(features: Tensor, y: Tensor, classes: int) -> Tensor:
 
 
 def variance_ratio(features: Tensor, y: Tensor, classes: int) -> Tensor:
-    """The variance of features ``(n, width)`` within classes over that between them, in float64."""
+    """The variance of features ``(n, width)`` within classes over that between them, in float64.
+
+    Infinite where class means are the same, ``nan`` where all features are.
+    """
     z = features.double()
     total = torch.zeros(classes, z.shape[1], dtype=z.dtype, device=z.device).index_add_(0, y, z)
     means = total / torch.bincount(y, minlength=classes).clamp_min(1)[:, None]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from regrun.measures.redundancy import distinct_units, sparsity_coefficient
+from regrun.measures.share import unless_nan
 from regrun.probes.base import Trial
 from regrun.probes.samples import SampleProbe, need_features
 from regrun.regularizers.base import Task
@@ -16,8 +17,8 @@ class FeatureRedundancy(SampleProbe):
 
     ``distinct_features`` is the share of the features that is left if those whose absolute correlation
     exceeds ``threshold`` count as one; ``feature_sparsity`` the share of (sample, feature) pairs that is
-    active then (Andriushchenko et al., arXiv 2210.05337). Costs one pass over ``samples`` samples and
-    ``width^2`` correlations.
+    active then (Andriushchenko et al., arXiv 2210.05337); both ``nan`` if a feature is. Costs one pass over
+    ``samples`` samples and ``width^2`` correlations.
 
     Args:
         samples: how many.
@@ -42,7 +43,8 @@ class FeatureRedundancy(SampleProbe):
         """See the class."""
         features = self.look(task).output.features
         assert features is not None
+        distinct = distinct_units(features, self.threshold) / features.shape[1]
         return {
-            "distinct_features": distinct_units(features, self.threshold) / features.shape[1],
+            "distinct_features": unless_nan(features.new_tensor(distinct, dtype=torch.float64), features),
             "feature_sparsity": sparsity_coefficient(features, self.threshold),
         }

@@ -48,7 +48,7 @@ class FeatureSpectrum(Probe):
     ``signal_variance`` the share of the variance in the ``classes - 1``
     leading directions, where a collapsed network has all of it, and ``tail_variance`` the rest, in which
     wrong labels are fitted (*The Malignant Tail*, arXiv 2603.02293). ``nan`` for a model that returns no
-    features.
+    features, or features that are ``nan`` or all the same.
     """
 
     metrics = ("effective_rank", "stable_rank", "signal_variance", "tail_variance")
@@ -66,8 +66,11 @@ class FeatureSpectrum(Probe):
         """See the class."""
         if not self.moments.update_called:
             return dict.fromkeys(self.metrics, float("nan"))
-        variances = torch.linalg.eigvalsh(self.moments.compute()).clamp_min(0).flip(0)
+        covariance = self.moments.compute()
         self.moments.reset()
+        if not bool(covariance.isfinite().all()):
+            return dict.fromkeys(self.metrics, float("nan"))
+        variances = torch.linalg.eigvalsh(covariance).clamp_min(0).flip(0)
         signal = variances[: task.classes - 1].sum() / variances.sum()
         return {
             "effective_rank": effective_rank(variances.sqrt()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,8 +20,8 @@ class FourierContent(Probe):
     wave, as in networks that generalize; low where it memorizes. A neuron's ratio is the mean over the
     functions of a residue that it has: of its incoming weights for each operand and, where the head reads it
     directly, of its outgoing ones. ``ipr_histogram/ipr=v`` is the share of neurons in a bin around ``v``.
-    ``frequencies`` is how many different frequencies dominate a neuron. Costs a Fourier transform of the
-    weights. Doshi et al., arXiv 2310.13061.
+    ``frequencies`` is how many different frequencies dominate a neuron. All are ``nan`` if a weight is. Costs
+    a Fourier transform of the weights. Doshi et al., arXiv 2310.13061.
 
     Args:
         bins: of the histogram.
@@ -49,8 +51,9 @@ class FourierContent(Probe):
         row: dict[str, float | Tensor] = {
             f"ipr_histogram/ipr={(k + 0.5) / self.bins:.3g}": share for k, share in enumerate(shares)
         }
-        return row | {
+        row |= {
             "ipr": ratios.mean(),
             "median_ipr": ratios.quantile(0.5),
             "frequencies": float(len(dominant_frequency(functions[0]).unique())),
         }
+        return dict.fromkeys(row, math.nan) if bool(ratios.isnan().any()) else row

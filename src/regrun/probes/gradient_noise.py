@@ -41,7 +41,7 @@ class GradientNoise(SampleProbe):
         memory_gb: float = 2.0,
     ) -> None:
         super().__init__(samples, every)
-        if min(directions, vectors) < 1 or memory_gb <= 0:
+        if min(directions, vectors) < 1 or not memory_gb > 0:
             raise ValueError(
                 "directions and vectors must be at least 1 and memory_gb above 0, "
                 f"got {directions}, {vectors} and {memory_gb}"

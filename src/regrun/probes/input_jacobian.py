@@ -31,7 +31,7 @@ class InputJacobian(SampleProbe):
         self, samples: int = 500, every: int = 1, split: str = "test", memory_gb: float = 2.0
     ) -> None:
         super().__init__(samples, every, split)
-        if memory_gb <= 0:
+        if not memory_gb > 0:
             raise ValueError(f"memory_gb must be above 0, got {memory_gb}")
         self.memory_gb = memory_gb
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from regrun.measures.information import adaptive_codes, code_information, kernel_entropy
 from regrun.measures.looking import activation_layers, activations
+from regrun.measures.share import unless_nan
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe, need_classes
 from regrun.regularizers.base import Task
@@ -19,7 +22,8 @@ class LayerInformation(SampleProbe):
     noise scales with the layer, ``kernel_information/layer=k``, an upper bound. ``compression/layer=k`` is by
     how much the binned information with the input has fallen below its peak so far, and ``compression`` the
     sum over layers. Chelombiev et al., arXiv 1902.09037. Costs one pass, sorting, and ``kernel_samples^2``
-    distances for each layer. Binning tells nothing of layers so wide that all samples differ.
+    distances for each layer. Binning tells nothing of layers so wide that all samples differ. ``nan`` of a
+    layer with an activation that is.
 
     Args:
         samples: how many.
@@ -41,7 +45,7 @@ class LayerInformation(SampleProbe):
         every: int = 1,
     ) -> None:
         super().__init__(samples, every)
-        if min(bins, kernel_samples) < 2 or noise <= 0:
+        if min(bins, kernel_samples) < 2 or not 0 < noise < math.inf:
             raise ValueError(
                 "bins and kernel_samples must be at least 2 and noise above 0, "
                 f"got {bins}, {kernel_samples} and {noise}"
@@ -66,7 +70,8 @@ class LayerInformation(SampleProbe):
         told = torch.zeros_like(self.peak)
         for k, t in enumerate(activations(task.model, batch.x).values()):
             t = t.flatten(1)
-            told[k], about_label = code_information(adaptive_codes(t, self.bins), clean)
+            found = code_information(adaptive_codes(t, self.bins), clean)
+            told[k], about_label = (unless_nan(bits, t) for bits in found)
             row[f"input_information/layer={k + 1}"] = told[k]
             row[f"label_information/layer={k + 1}"] = about_label
             row[f"kernel_information/layer={k + 1}"] = kernel_entropy(t[: self.kernel_samples], self.noise)

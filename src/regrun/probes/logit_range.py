@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torchmetrics import MaxMetric, MeanMetric
 
@@ -17,7 +18,8 @@ class LogitRange(Probe):
     """``logit_range``, the mean over a split of the largest logit less the smallest, and what it does.
 
     ``saturation`` is the share of samples whose label's softmax probability is above ``threshold``;
-    ``support`` the largest number of classes whose probability is not 0, ``nan`` if the loss has none.
+    ``support`` the largest number of classes whose probability is not 0, ``nan`` if the loss has none. All
+    are ``nan`` if a logit is.
 
     Args:
         threshold: in ``(0, 1)``.
@@ -45,10 +47,13 @@ class LogitRange(Probe):
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
         """See the class."""
         z = output.logits.double()
+        unknown = z.isnan().any(1)
         self.range.update(z.amax(1) - z.amin(1))
-        self.sure.update((z.softmax(1).gather(1, batch.y[:, None]) > self.threshold).double())
+        sure = z.softmax(1).gather(1, batch.y[:, None]).squeeze(1) > self.threshold
+        self.sure.update(sure.double().masked_fill(unknown, torch.nan))
         if self.probability_map is not None:
-            self.support.update((self.probability_map(z) > 0).sum(1).double())
+            support = (self.probability_map(z) > 0).sum(1).double()
+            self.support.update(support.masked_fill(unknown, torch.nan))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""

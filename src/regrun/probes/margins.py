@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics.aggregation import CatMetric
 
 from regrun.data.base import Batch
+from regrun.measures.share import unless_nan
 from regrun.models.output import Output
 from regrun.probes.base import Probe
 from regrun.regularizers.base import Task
@@ -17,7 +18,7 @@ QUANTILES = {"p05": 0.05, "p50": 0.5, "p95": 0.95}
 class Margins(Probe):
     """Quantiles over the train samples of the label's logit less the largest other one: ``margin/p05`` etc.
 
-    A negative margin is a sample that is not fitted.
+    A negative margin is a sample that is not fitted. ``nan`` if a logit is.
     """
 
     metrics = ("margin",)
@@ -38,4 +39,5 @@ class Margins(Probe):
         margins = torch.as_tensor(self.seen.compute()).sort().values
         self.seen.reset()
         last = len(margins) - 1
-        return {f"margin/{name}": margins[round(q * last)] for name, q in QUANTILES.items()}
+        found = {f"margin/{name}": margins[round(q * last)] for name, q in QUANTILES.items()}
+        return {name: unless_nan(margin, margins) for name, margin in found.items()}

@@ -27,7 +27,8 @@ class NeuralCollapse(SampleProbe):
     ``nc1`` is the variance within classes over that between (a ratio of traces), ``nc1_pinv`` the form with
     the pseudo-inverse. ``nc2_norms`` and ``nc2_angles`` tell how unequal the class means' norms and angles
     are, ``nc2`` both in one; ``nc3`` how far the head's rows are from the class means; ``nc4`` how often the
-    nearest class mean is another class than the predicted. All are 0 at collapse. ``class_cosine`` is the
+    nearest class mean is another class than the predicted. All are 0 at collapse; ``nan``, or ``nc1``
+    infinite, where all class means are one point. ``class_cosine`` is the
     largest cosine between two class means, ``class_cosine_spread`` the deviation over all pairs.
     ``nc1_layer/layer=k`` is ``nc1`` of every activation function. Costs a pass without gradients over
     ``samples`` samples. Papyan et al., arXiv 2008.08186.
@@ -59,6 +60,8 @@ class NeuralCollapse(SampleProbe):
         self.check_split(task)
         need_classes(task)
         need_features(trial)
+        if len(self.batch(task)[1].unique()) < 2:
+            raise ProbeError("the samples are of one class, and collapse is about how several lie")
         try:
             linear_head(task.model)
         except ValueError as error:

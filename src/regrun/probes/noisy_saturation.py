@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regrun.measures.looking import measuring
+from regrun.measures.share import share
 from regrun.models.output import as_output
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe
@@ -49,12 +50,12 @@ class NoisySaturation(SampleProbe):
         with untouched_generators():
             torch.manual_seed(0)
             noisy = noise_of(task).noisy(Step(batch, output, task, 0, 0), output.logits, batch.y)
-        own = label_probability(noisy, batch.y)
+        own, clean = label_probability(noisy, batch.y), label_probability(output.logits, batch.y)
         p = noisy.softmax(1)
         gradient = p.scatter_add(1, batch.y[:, None], -torch.ones_like(p[:, :1]))
         return {
-            "noisy_saturation": (own > self.threshold).double().mean(),
-            "clean_saturation": (label_probability(output.logits, batch.y) > self.threshold).double().mean(),
+            "noisy_saturation": share(own > self.threshold, own),
+            "clean_saturation": share(clean > self.threshold, clean),
             "logit_gradient": gradient.norm(dim=1).mean(),
         }
 

@@ -18,7 +18,7 @@ class SoftmaxCollapse(Probe):
 
     Such a sample's loss is exactly zero, so it no longer teaches the correct class. Rounding sets in at a
     margin of about 7.6 in float16, 16.6 in float32 and 36.7 in float64. Prieto et al., arXiv 2501.04697.
-    Means nothing where the loss is not softmax cross-entropy in that format.
+    ``nan`` if a logit is. Means nothing where the loss is not softmax cross-entropy in that format.
 
     Args:
         dtype: the format the loss is computed in: ``float16``, ``float32`` or ``float64``.
@@ -36,7 +36,8 @@ class SoftmaxCollapse(Probe):
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
         """See the class."""
-        self.share.update(is_collapsed(output.logits, self.dtype).float())
+        collapsed = is_collapsed(output.logits, self.dtype).float()
+        self.share.update(collapsed.masked_fill(output.logits.isnan().any(-1), torch.nan))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,7 @@ class SpectralEntropy(SampleProbe):
         split: str = "test",
     ) -> None:
         super().__init__(samples, every, split)
-        if sigma <= 0 or time < 1:
+        if not 0 < sigma < math.inf or time < 1:
             raise ValueError(f"sigma must be above 0 and time at least 1, got {sigma} and {time}")
         self.sigma = sigma
         self.time = time

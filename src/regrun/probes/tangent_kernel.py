@@ -19,8 +19,9 @@ class TangentKernel(SampleProbe):
     ``ntk_drift`` is one less its cosine with the kernel at the first measurement: near 0 training is lazy.
     ``ntk_alignment`` is its cosine with the targets' kernel ``Y Y^T``, both centred. ``ntk_trace`` is the
     mean of its diagonal, ``ntk_eigenvalue/rank=k`` the three largest of its eigenvalues over ``samples``.
-    Costs a gradient for each sample and output. Those of one output are held in memory at a time; where they
-    are too large, ``sketch`` adds them up in so many buckets, which keeps the kernel's mean.
+    ``nan`` if an entry is. Costs a gradient for each sample and output. Those of one output are held in
+    memory at a time; where they are too large, ``sketch`` adds them up in so many buckets, which keeps the
+    kernel's mean.
 
     Args:
         samples: how many.
@@ -36,7 +37,7 @@ class TangentKernel(SampleProbe):
         self, samples: int = 128, sketch: int | None = None, memory_gb: float = 2.0, every: int = 5
     ) -> None:
         super().__init__(samples, every)
-        if (sketch is not None and sketch < 1) or memory_gb <= 0:
+        if (sketch is not None and sketch < 1) or not memory_gb > 0:
             raise ValueError(f"sketch must be at least 1 and memory_gb above 0, got {sketch} and {memory_gb}")
         self.sketch = sketch
         self.memory_gb = memory_gb
@@ -69,5 +70,7 @@ class TangentKernel(SampleProbe):
             "ntk_alignment": target_alignment(kernel, targets.flatten(1)),
             "ntk_trace": kernel.diagonal().mean(),
         }
-        values = torch.linalg.eigvalsh(kernel).flip(0) / len(kernel)
+        values = torch.full_like(kernel[0], torch.nan)
+        if bool(kernel.isfinite().all()):
+            values = torch.linalg.eigvalsh(kernel).flip(0) / len(kernel)
         return row | {f"ntk_eigenvalue/rank={k}": value for k, value in enumerate(values[:3], 1)}

@@ -61,7 +61,9 @@ class TemperatureScaling(Probe):
 
 
 def fit_temperature(logits: Tensor, y: Tensor) -> float:
-    """The temperature between 0.05 and 20 at which softmax makes the labels likeliest."""
+    """The temperature from 0.05 to 20 at which softmax makes the labels likeliest; ``nan`` if a logit is."""
+    if bool(logits.isnan().any()):
+        return math.nan
     found = minimize_scalar(
         lambda log_t: float(F.cross_entropy(logits / math.exp(log_t), y)),
         bounds=(math.log(0.05), math.log(20)),

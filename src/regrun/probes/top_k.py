@@ -18,6 +18,10 @@ from regrun.regularizers.base import Task
 class TopK(Probe):
     """``top_k_accuracy/k=K``, the share of a split's samples with fewer than ``K`` logits above the label's.
 
+    Logits that equal the label's are taken in a random order: a sample counts by the probability that fewer
+    than ``K`` come before it, so that logits that are all the same are no better than chance. ``nan`` if a
+    logit is.
+
     Args:
         ks: values of ``K``, ascending.
         split: that is looked at.
@@ -31,7 +35,7 @@ class TopK(Probe):
             raise ValueError(f"ks must ascend and be at least 1, got {list(ks)}")
         self.ks = ks
         self.split = split
-        self.above = CatMetric(nan_strategy="disable")
+        self.ranks = CatMetric(nan_strategy="disable")
 
     def attach(self, task: Task, trial: Trial) -> None:
         """See ``Probe``."""
@@ -41,11 +45,17 @@ class TopK(Probe):
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
         """See the class."""
-        z = output.logits
-        self.above.update((z > z.gather(1, batch.y[:, None])).sum(1))
+        self.ranks.update(ranks(output.logits, batch.y))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
-        above = torch.as_tensor(self.above.compute())
-        self.above.reset()
-        return {f"top_k_accuracy/k={k}": (above < k).double().mean() for k in self.ks}
+        above, equal = torch.as_tensor(self.ranks.compute()).double().unbind(1)
+        self.ranks.reset()
+        return {f"top_k_accuracy/k={k}": ((k - above) / equal).clamp(0, 1).mean() for k in self.ks}
+
+
+def ranks(z: Tensor, y: Tensor) -> Tensor:
+    """How many logits lie above the label's, and how many equal it, itself included: ``(batch, 2)``."""
+    own = z.gather(1, y[:, None])
+    found = torch.stack([(z > own).sum(1), (z == own).sum(1)], 1).float()
+    return found.masked_fill(z.isnan().any(1, keepdim=True), torch.nan)

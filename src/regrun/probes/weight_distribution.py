@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.measures.share import share
 from regrun.probes.base import Probe
 from regrun.regularizers.base import Task
 from regrun.regularizers.norm_loss import LAYERS
@@ -16,7 +17,8 @@ class WeightDistribution(Probe):
     ``weight_extreme`` is the largest magnitude over the standard deviation, of the layer where that is
     largest; ``weight_kurtosis`` the mean over layers of the kurtosis, 3 for a Gaussian; ``near_zero`` the
     share of weights within a tenth of a standard deviation; ``row_norm_distance`` the mean distance of a
-    row's norm from 1; ``row_condition`` the largest condition number of a layer's matrix of rows.
+    row's norm from 1; ``row_condition`` the largest condition number of a layer's matrix of rows. All are
+    ``nan`` if a weight is; the first three, too, of a layer whose weights are all the same.
     """
 
     metrics = ("weight_extreme", "weight_kurtosis", "near_zero", "row_norm_distance", "row_condition")
@@ -25,7 +27,7 @@ class WeightDistribution(Probe):
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
         layers = [m.weight.double() for m in task.model.modules() if isinstance(m, LAYERS)]
-        if not layers:
+        if not layers or any(bool(w.isnan().any()) for w in layers):
             return dict.fromkeys(self.metrics, float("nan"))
         deviations = [w.std(correction=0) for w in layers]
         standard = [(w / s).flatten() for w, s in zip(layers, deviations, strict=True)]
@@ -34,7 +36,7 @@ class WeightDistribution(Probe):
         return {
             "weight_extreme": torch.stack([w.abs().amax() for w in standard]).amax(),
             "weight_kurtosis": torch.stack([(w - w.mean()).pow(4).mean() for w in standard]).mean(),
-            "near_zero": (torch.cat(standard).abs() < 0.1).double().mean(),
+            "near_zero": share(torch.cat(standard).abs() < 0.1, torch.cat(standard)),
             "row_norm_distance": (1 - rows).abs().mean(),
             "row_condition": torch.stack([s[0] / s[-1] for s in spectra]).amax(),
         }

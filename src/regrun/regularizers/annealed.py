@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 from torch import Tensor
@@ -21,7 +22,7 @@ class AnnealedPenalty(Regularizer):
     def __init__(self, initial: float, final: float | None, steps: int) -> None:
         super().__init__()
         last = initial if final is None else final
-        if initial < 0 or last < 0 or (initial == 0) != (last == 0):
+        if not (0 <= initial < math.inf and 0 <= last < math.inf) or (initial == 0) != (last == 0):
             raise ValueError(f"the weights of a penalty must be above 0, or both 0, got {initial} and {last}")
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")

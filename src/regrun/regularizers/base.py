@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -71,6 +72,10 @@ class Regularizer(nn.Module):
     A regularizer is held by the task as a submodule: its buffers move with the device and travel in the
     checkpoint. Where several regularizers share a moment, they act in the order of the command line.
 
+    A penalty is computed in the format of the logits or weights that it is of, and a loss that replaces
+    another in float32 at least. A penalty for which half precision has too few digits is computed in float32,
+    and comes in the format of the loss (``as_loss``). A memory has the weights' format.
+
     Attributes:
         softens_labels: whether ``transform`` makes probabilities of class indices.
         splits: whether it does the same where the weights are split over processes (``trainer=fsdp``).
@@ -102,6 +107,14 @@ class Regularizer(nn.Module):
 
     def project(self, task: Task) -> None:
         """After the optimizer: change the weights in place."""
+
+
+def as_loss(value: Tensor, logits: Tensor) -> Tensor:
+    """A penalty that was computed in more digits than the logits have, in the format of the logits' loss.
+
+    That is the logits' own, except under autocast, which computes losses in float32.
+    """
+    return value if torch.is_autocast_enabled(logits.device.type) else value.to(logits.dtype)
 
 
 def overrides(regularizer: Regularizer, moment: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,7 +36,8 @@ class BlockGradientNorm(Regularizer):
         self, block: int = 50, lr: float = 0.05, strength: float = 0.5, difference: float = 0.01
     ) -> None:
         super().__init__()
-        if block < 1 or min(lr, strength) < 0 or difference <= 0:
+        sane = 0 <= lr < math.inf and 0 <= strength < math.inf and 0 < difference < math.inf
+        if block < 1 or not sane:
             raise ValueError(
                 "block must be at least 1, lr and strength at least 0 and difference above 0, "
                 f"got {block}, {lr}, {strength} and {difference}"

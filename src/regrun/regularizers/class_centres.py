@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from regrun.models.head import linear_head
-from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.probability_maps.base import widened
+from regrun.regularizers.base import Regularizer, Step, Task, as_loss
+from regrun.regularizers.targets import as_indices
 
 
 class ClassCentres(Regularizer):
@@ -15,7 +19,8 @@ class ClassCentres(Regularizer):
     ``compactness`` times the mean over classes of the mean squared distance of the batch's features from
     their class's centre: each class weighs the same, however rare. ``separation`` times minus the smallest
     angle between two centres, less their mean. The centres have their own gradient descent with
-    ``centre_lr``. Liu et al., *Inducing Neural Collapse in Deep Long-tailed Learning*, arXiv 2302.12453.
+    ``centre_lr``. A sample whose label is probabilities is one of the likeliest class. Liu et al., *Inducing
+    Neural Collapse in Deep Long-tailed Learning*, arXiv 2302.12453.
 
     Args:
         compactness: at least 0.
@@ -36,7 +41,8 @@ class ClassCentres(Regularizer):
         init: float = 0.1,
     ) -> None:
         super().__init__()
-        if min(compactness, separation) < 0 or min(centre_lr, init) <= 0:
+        weights, others = (compactness, separation), (centre_lr, init)
+        if not (all(0 <= v < math.inf for v in weights) and all(0 < v < math.inf for v in others)):
             raise ValueError(
                 "compactness and separation must be at least 0, centre_lr and init above 0, "
                 f"got {compactness}, {separation}, {centre_lr} and {init}"
@@ -48,9 +54,16 @@ class ClassCentres(Regularizer):
         self._leaf: Tensor | None = None
 
     def attach(self, task: Task) -> None:
-        """Draw the centres, as wide as the head reads."""
-        width = linear_head(task.model).in_features
-        self.register_buffer("centres", self.init * torch.randn(task.classes, width))
+        """Draw the centres, as wide as the head reads and in its format.
+
+        Raises:
+            ValueError: if there is a single class, whose centre lies apart from no other.
+        """
+        if task.classes < 2:
+            raise ValueError(f"class_centres needs at least 2 classes, got {task.classes}")
+        weight = linear_head(task.model).weight
+        drawn = torch.randn(task.classes, weight.shape[1], dtype=weight.dtype)
+        self.register_buffer("centres", self.init * drawn)
 
     def penalty(self, step: Step) -> Tensor:
         """See the class.
@@ -58,14 +71,15 @@ class ClassCentres(Regularizer):
         Raises:
             ValueError: if the model returns no features.
         """
-        features, y = step.output.features, step.batch.y
+        features, y = step.output.features, as_indices(step.batch.y)
         if features is None:
             raise ValueError("class_centres needs penultimate features, which this model does not return")
         self._leaf = centres = self.centres.detach().clone().requires_grad_()
         counts = torch.bincount(y, minlength=len(centres)).to(features)
         squares = (features - centres[y]).square().sum(1)
         compact = (squares / counts[y]).sum() / len(centres)
-        return self.compactness * compact - self.separation * smallest_angle(centres)
+        apart = smallest_angle(widened(centres))  # cosines near 1 tell little in half precision
+        return as_loss(self.compactness * compact - self.separation * apart, step.output.logits)
 
     @torch.no_grad()
     def edit_gradients(self, task: Task) -> None:
@@ -76,7 +90,13 @@ class ClassCentres(Regularizer):
 
 
 def smallest_angle(centres: Tensor) -> Tensor:
-    """The smallest angle between two rows, less their mean, in radians."""
+    """The smallest angle between two rows, less their mean, in radians.
+
+    Raises:
+        ValueError: if there is one row alone.
+    """
+    if len(centres) < 2:
+        raise ValueError(f"the angle between centres needs at least 2 of them, got {len(centres)}")
     away = centres - centres.mean(0)
     unit = away / away.norm(dim=1, keepdim=True).clamp_min(1e-12)
     cosines = unit @ unit.T

@@ -18,7 +18,7 @@ class ClipGradient(Regularizer):
 
     def __init__(self, norm: float = 1.0) -> None:
         super().__init__()
-        if norm <= 0:
+        if not norm > 0:
             raise ValueError(f"norm must be above 0, got {norm}")
         self.norm = norm
 

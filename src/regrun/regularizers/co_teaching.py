@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regrun.models.output import Output, as_output
+from regrun.probability_maps.base import widened
 from regrun.regularizers.base import Regularizer, Step, Task
 
 
@@ -46,6 +47,10 @@ class CoTeaching(Regularizer):
         super().__init__()
         if not 0 <= forget_rate < 1:
             raise ValueError(f"forget_rate must lie in [0, 1), got {forget_rate}")
+        if min(start_epoch, warmup_epochs) < 0:
+            raise ValueError(
+                f"start_epoch and warmup_epochs must be at least 0, got {start_epoch} and {warmup_epochs}"
+            )
         self.forget_rate = forget_rate
         self.start_epoch = start_epoch
         self.warmup_epochs = warmup_epochs
@@ -55,10 +60,11 @@ class CoTeaching(Regularizer):
         task.model = Pair(task.model)
 
     def loss(self, step: Step) -> Tensor:
-        """The sum of both networks' losses over the samples that the other chose."""
+        """The sum of both networks' losses over the samples that the other chose, in float32 at least."""
         assert step.output.aux is not None
-        logits = [step.output.logits, step.output.aux["peer"]]
-        losses = [F.cross_entropy(z, step.batch.y, reduction="none") for z in logits]
+        logits = [widened(z) for z in (step.output.logits, step.output.aux["peer"])]
+        y = step.batch.y.to(logits[0]) if step.batch.y.is_floating_point() else step.batch.y
+        losses = [F.cross_entropy(z, y, reduction="none") for z in logits]
         kept = max(1, round((1 - self.forgotten(step.epoch)) * len(losses[0])))
         chosen = [loss.detach().topk(kept, largest=False).indices for loss in losses]
         return losses[0][chosen[1]].mean() + losses[1][chosen[0]].mean()

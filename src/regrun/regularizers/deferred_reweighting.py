@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regrun.probability_maps.base import widened
 from regrun.regularizers.base import Regularizer, Step, Task
 
 
@@ -13,15 +14,16 @@ class DeferredReweighting(Regularizer):
     """Replaces the loss by cross-entropy, with class weights from an epoch on.
 
     The weight of a class with ``n`` train samples is proportional to ``(1 - beta) / (1 - beta^n)``, the
-    inverse of its effective number (Cui et al., arXiv 1901.05555); their mean is 1. Deferred as in Cao et
-    al., arXiv 1906.07413.
+    inverse of its effective number (Cui et al., arXiv 1901.05555); their mean is 1. Of probabilities for a
+    label each class's share has its weight. Deferred as in Cao et al., arXiv 1906.07413. Computed in float32
+    at least.
 
     Args:
         from_epoch: the first epoch with weights.
         beta: in ``[0, 1)``.
     """
 
-    weights: Tensor
+    counts: Tensor  # of the classes' train samples
 
     def __init__(self, from_epoch: int = 160, beta: float = 0.9999) -> None:
         super().__init__()
@@ -35,13 +37,24 @@ class DeferredReweighting(Regularizer):
     def attach(self, task: Task) -> None:
         """Count the classes."""
         counts = torch.bincount(task.splits_on_device().train.y, minlength=task.classes).clamp_min(1)
-        weights = (1 - self.beta) / (1 - self.beta ** counts.double())
-        self.register_buffer("weights", (weights / weights.mean()).float())
+        self.register_buffer("counts", counts, persistent=False)
+
+    @property
+    def weights(self) -> Tensor:
+        """Of the classes, in float32, ``(classes,)``."""
+        return self.weights_in(torch.float32)
+
+    def weights_in(self, dtype: torch.dtype) -> Tensor:
+        """Computed in float64, and rounded to a format."""
+        weights = (1 - self.beta) / (1 - self.beta ** self.counts.double())
+        return (weights / weights.mean()).to(dtype)
 
     def loss(self, step: Step) -> Tensor:
         """See the class."""
-        z, y = step.output.logits, step.batch.y
+        z, y = widened(step.output.logits), step.batch.y
+        if y.is_floating_point():
+            y = y.to(z)
         if step.epoch < self.from_epoch:
             return F.cross_entropy(z, y)
         # Weighted samples over their number, not over their weight: a batch of frequent classes counts less.
-        return (F.cross_entropy(z, y, reduction="none") * self.weights[y]).mean()
+        return F.cross_entropy(z, y, self.weights_in(z.dtype), reduction="none").mean()

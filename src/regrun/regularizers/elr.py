@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from regrun.models.output import as_output
-from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.probability_maps.base import widened
+from regrun.regularizers.base import Regularizer, Step, Task, as_loss
 from regrun.regularizers.ranks import gather_rows
 
 
@@ -18,7 +21,7 @@ class EarlyLearning(Regularizer):
     never differentiated. Liu et al., arXiv 2007.00151, eq. 6 and 9.
 
     Of a mixed batch the average follows the samples before mixing, and the target is mixed as they are, as in
-    ELR+.
+    ELR+. Computed in float32 at least.
 
     Args:
         weight: lambda; grows with the noise and with the number of classes.
@@ -35,13 +38,16 @@ class EarlyLearning(Regularizer):
             raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
         if not 0 < floor < 0.5:
             raise ValueError(f"floor must lie in (0, 0.5), got {floor}")
+        if not math.isfinite(weight):
+            raise ValueError(f"weight must be finite, got {weight}")
         self.weight = weight
         self.momentum = momentum
         self.floor = floor
 
     def attach(self, task: Task) -> None:
-        """A memory of one distribution per train sample, zero at first."""
-        self.register_buffer("targets", torch.zeros(task.train_samples, task.classes))
+        """A memory of one distribution per train sample, zero at first, in float32 at least."""
+        like = widened(next(task.model.parameters()))
+        self.register_buffer("targets", like.new_zeros(task.train_samples, task.classes))
 
     def penalty(self, step: Step) -> Tensor:
         """See the class."""
@@ -57,12 +63,14 @@ class EarlyLearning(Regularizer):
             own = self.targets[step.batch.index]
             share = mixture.share[:, None]
             target = share * own + (1 - share) * own[mixture.partner]
-        return self.weight * torch.log1p(-(p * target).sum(1)).mean()
+        agreement = (p * target).sum(1)
+        # A floor that the format rounds away does not keep it below 1.
+        agreement = agreement.clamp_max(1 - torch.finfo(agreement.dtype).eps)
+        return as_loss(self.weight * torch.log1p(-agreement).mean(), step.output.logits)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Clamped softmax of the logits, in float32 at least: ``(batch, classes)``."""
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        return logits.softmax(1).clamp(self.floor, 1 - self.floor)
+        return widened(logits).softmax(1).clamp(self.floor, 1 - self.floor)
 
     def remember(self, index: Tensor, p: Tensor) -> None:
         """Move the averages of these samples towards their probabilities, on every rank."""

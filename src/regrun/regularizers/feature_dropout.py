@@ -71,7 +71,7 @@ class NestedMask(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """See the class."""
         k = torch.arange(1, features.shape[1] + 1, device=features.device, dtype=torch.float64)
-        weights = (-(k**2) / (2 * self.spread**2)).exp()
+        weights = ((1 - k**2) / (2 * self.spread**2)).exp()  # 1 for k = 1, be the spread ever so small
         return first_only(features, 1 + torch.multinomial(weights, 1))
 
 
@@ -87,7 +87,7 @@ class NestedDropout(Regularizer):
 
     def __init__(self, spread: float = 10.0) -> None:
         super().__init__()
-        if spread <= 0:
+        if not spread > 0:
             raise ValueError(f"spread must be above 0, got {spread}")
         self.spread = spread
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,7 @@ class JacobianNorm(Regularizer):
 
     def __init__(self, rate: float = 1e-3, projections: int = 1) -> None:
         super().__init__()
-        if rate < 0 or projections < 1:
+        if not 0 <= rate < math.inf or projections < 1:
             raise ValueError(
                 f"rate must be at least 0 and projections at least 1, got {rate} and {projections}"
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ class L1(Regularizer):
 
     def __init__(self, rate: float = 1e-5) -> None:
         super().__init__()
-        if rate < 0:
+        if not 0 <= rate < math.inf:
             raise ValueError(f"the L1 penalty's rate must be at least 0, got {rate}")
         self.rate = rate
 

@@ -45,5 +45,5 @@ class LabelSmoothing(Regularizer):
             self.done += 1
             if int(self.done) > self.until:
                 return batch
-        y: Tensor = as_probabilities(batch.y, self.classes)
+        y: Tensor = as_probabilities(batch.y, self.classes, batch.x)
         return batch._replace(y=(1 - self.share) * y + self.share / self.classes)

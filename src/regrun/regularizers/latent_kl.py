@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from regrun.regularizers.base import Regularizer, Step
@@ -23,7 +25,7 @@ class LatentKL(Regularizer):
         super().__init__()
         if not 0 < rate < 1:
             raise ValueError(f"rate must lie strictly between 0 and 1, got {rate}")
-        if scale < 0:
+        if not 0 <= scale < math.inf:
             raise ValueError(f"scale must be at least 0, got {scale}")
         self.rate = rate
         self.delay = delay
@@ -40,4 +42,4 @@ class LatentKL(Regularizer):
             raise ValueError(
                 f"{type(step.task.model).__name__} has no latent distribution; choose model=latent_ode"
             )
-        return max(0.0, 1 - self.rate ** (step.epoch - self.delay)) * self.scale * divergence.mean()
+        return (1 - self.rate ** max(0, step.epoch - self.delay)) * self.scale * divergence.mean()

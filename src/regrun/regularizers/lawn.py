@@ -17,7 +17,8 @@ class LogitAttenuation(Regularizer):
     From then on the gradient of a weight tensor is projected off the weights before the optimizer sees it,
     and the weights are scaled back to their norm after each step. Bounded weights bound the logits, so that
     gradients stay. Layers after the last normalization layer count, all if there is none; biases are free.
-    When the norms are fixed the optimizer's memory of gradients is forgotten. Dey et al., arXiv 2108.05839.
+    When the norms are fixed the optimizer's memory of gradients is forgotten. A weight tensor that is 0 then
+    stays so: its norm is. Dey et al., arXiv 2108.05839.
 
     Args:
         free_steps: before norms are fixed.
@@ -34,8 +35,20 @@ class LogitAttenuation(Regularizer):
         self.register_buffer("done", torch.zeros((), dtype=torch.int64))
 
     def attach(self, task: Task) -> None:
-        """Count the layers."""
-        self.register_buffer("norms", torch.zeros(len(constrained(task.model))))
+        """Count the layers.
+
+        Raises:
+            ValueError: if there is none, or if the norm of one would be fixed at its initial 0.
+        """
+        weights = constrained(task.model)
+        if not weights:
+            raise ValueError("lawn fixes norms of layers after the last normalization, and there is none")
+        if self.free_steps == 0 and not all(bool(weight.any()) for weight in weights):
+            raise ValueError(
+                "lawn would fix the norm of weights that are all 0, which could not be trained then; "
+                "set free_steps to at least 1"
+            )
+        self.register_buffer("norms", torch.zeros(len(weights), dtype=weights[0].dtype))
 
     @torch.no_grad()
     def edit_gradients(self, task: Task) -> None:
@@ -50,14 +63,15 @@ class LogitAttenuation(Regularizer):
             task.optimizer.state.clear()
         for weight in weights:
             if weight.grad is not None:
-                weight.grad -= (weight.grad * weight).sum() / weight.square().sum() * weight
+                square = weight.square().sum().clamp_min(torch.finfo(weight.dtype).tiny)
+                weight.grad -= (weight.grad * weight).sum() / square * weight
 
     @torch.no_grad()
     def project(self, task: Task) -> None:
         """See the class."""
         if int(self.done) > self.free_steps:
             for weight, norm in zip(constrained(task.model), self.norms, strict=True):
-                weight.mul_(norm / weight.norm())
+                weight.mul_(norm / weight.norm().clamp_min(torch.finfo(weight.dtype).tiny))
 
 
 def constrained(model: nn.Module) -> list[Tensor]:

@@ -39,7 +39,8 @@ class AdaptiveConditionalSmoothing(Regularizer):
     Adds ``weight`` times ``positive * max(z_max - margin, 0)^2``, averaged over samples, plus ``negative *
     max(z_max - z_j - margin, 0)^2``, averaged over samples and the other classes ``j``, with ``z_max`` held
     constant. The first term has the largest logit itself, as the authors' code has it; with ``gap`` it has
-    the distance to the smallest, as the paper's formula. Park et al., arXiv 2308.11911.
+    the distance to the smallest, as the paper's formula. Of a single class the second term is 0. Park et al.,
+    arXiv 2308.11911.
 
     Args:
         weight: of both, at least 0.
@@ -76,7 +77,7 @@ class AdaptiveConditionalSmoothing(Regularizer):
         above = top - z.amin(-1, keepdim=True) if self.gap else top
         first = (above - self.margin).clamp_min(0).square().mean()
         below = (top.detach() - z - self.margin).clamp_min(0).square()
-        others = below.scatter(-1, place, 0).sum() / (z.numel() - len(place))
+        others = below.scatter(-1, place, 0).sum() / max(1, z.numel() - place.numel())
         return self.weight * (self.positive * first + self.negative * others)
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regrun.losses.base import ClassificationLoss
+from regrun.probability_maps.base import widened
 from regrun.regularizers.base import Regularizer, Step, Task, overrides
 
 
@@ -39,9 +40,7 @@ class Loss(Regularizer):
 
     def loss(self, step: Step) -> Tensor:
         """See the class."""
-        logits, y = step.output.logits, step.batch.y
-        if logits.dtype != torch.float64:
-            logits = logits.float()
+        logits, y = widened(step.output.logits), step.batch.y
         if logits.ndim > 2:
             logits, y = logits.flatten(0, -2), y.flatten(0, logits.ndim - 2)
         if step.number < self.from_step:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+import math
+
 from torch import Tensor
 
 from regrun.regularizers.base import Regularizer, Step
@@ -53,16 +54,16 @@ class SmoothingGaps(Regularizer):
     def penalty(self, step: Step) -> Tensor:
         """See the class."""
         z = step.output.logits
-        own = z.gather(-1, as_indices(step.batch.y)[:, None])
+        own = z.gather(-1, as_indices(step.batch.y).unsqueeze(-1))
         return self.weight * (own - z).clamp_min(0).mean(-1).mean()
 
 
 def smoothing_error(z: Tensor, y: Tensor) -> Tensor:
     """The other part, ``sum_m max(z_m - z_y, 0) / K`` of each sample: 0 where the prediction is right."""
-    return (z - z.gather(-1, y[:, None])).clamp_min(0).mean(-1)
+    return (z - z.gather(-1, y.unsqueeze(-1))).clamp_min(0).mean(-1)
 
 
 def check_weight(weight: float) -> None:
     """Raise ``ValueError`` unless it is at least 0."""
-    if not torch.isfinite(torch.tensor(weight)) or weight < 0:
+    if not 0 <= weight < math.inf:
         raise ValueError(f"the weight of a penalty must be at least 0, got {weight}")

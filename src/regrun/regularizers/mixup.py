@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Beta
@@ -26,7 +28,7 @@ class Mixup(Regularizer):
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
-        if alpha <= 0:
+        if not 0 < alpha < math.inf:
             raise ValueError(f"alpha must be above 0, got {alpha}")
         self.alpha = alpha
 
@@ -35,16 +37,26 @@ class Mixup(Regularizer):
         self.classes = task.classes
 
     def transform(self, batch: Batch) -> Batch:
-        """See the class."""
-        drawn = float(Beta(self.alpha, self.alpha).sample())
+        """See the class.
+
+        Raises:
+            ValueError: if the inputs are symbols.
+        """
+        if not batch.x.is_floating_point():
+            raise ValueError("mixup needs real-valued inputs; symbols cannot be mixed")
+        drawn = self.drawn()
         share = max(drawn, 1 - drawn)
         partner = torch.randperm(len(batch.x), device=batch.x.device)
         return self.mixed(batch, share * batch.x + (1 - share) * batch.x[partner], partner, share)
 
+    def drawn(self) -> float:
+        """A share of ``Beta(alpha, alpha)``."""
+        return float(Beta(self.alpha, self.alpha).sample())
+
     def mixed(self, batch: Batch, x: Tensor, partner: Tensor, share: float) -> Batch:
         """The batch with mixed inputs, its labels mixed in the same proportion."""
-        y = as_probabilities(batch.y, self.classes)
-        shares = torch.full((len(y),), share, device=y.device)
+        y = as_probabilities(batch.y, self.classes, batch.x)
+        shares = torch.full((len(y),), share, dtype=y.dtype, device=y.device)
         return batch._replace(
             x=x, y=share * y + (1 - share) * y[partner], mixture=Mixture(batch.x, partner, shares)
         )
@@ -65,7 +77,7 @@ class CutMix(Mixup):
         """
         if batch.x.ndim != 4:
             raise ValueError("cutmix reads images; choose a dataset of images")
-        cut = (1 - float(Beta(self.alpha, self.alpha).sample())) ** 0.5
+        cut = (1 - self.drawn()) ** 0.5
         (top, bottom), (left, right) = (self._span(side, cut) for side in batch.x.shape[2:])
         partner = torch.randperm(len(batch.x), device=batch.x.device)
         x = batch.x.clone()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regrun.models.head import linear_head
+from regrun.probability_maps.base import widened
 from regrun.regularizers.base import Regularizer, Step, Task
 from regrun.regularizers.targets import as_indices
 
@@ -30,7 +31,7 @@ class NoisySoftmax(Regularizer):
 
     def __init__(self, variance: float = 0.1, kind: str = "angular") -> None:
         super().__init__()
-        if variance < 0:
+        if not 0 <= variance < math.inf:
             raise ValueError(f"variance must be at least 0, got {variance}")
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -48,7 +49,7 @@ class NoisySoftmax(Regularizer):
 
     def loss(self, step: Step) -> Tensor:
         """See the class."""
-        z, y = step.output.logits.float(), as_indices(step.batch.y)
+        z, y = widened(step.output.logits), as_indices(step.batch.y)
         return F.cross_entropy(self.noisy(step, z, y), y)
 
     def noisy(self, step: Step, z: Tensor, y: Tensor) -> Tensor:
@@ -56,7 +57,8 @@ class NoisySoftmax(Regularizer):
         if step.output.features is None:
             raise ValueError("noisy_softmax needs penultimate features, which this model does not return")
         own = z.gather(1, y[:, None]).squeeze(1)
-        norms = linear_head(step.task.model).weight[y].norm(dim=1) * step.output.features.norm(dim=1)
+        weights, features = linear_head(step.task.model).weight[y].to(z), step.output.features.to(z)
+        norms = weights.norm(dim=1) * features.norm(dim=1)
         noise = torch.randn_like(own)
         size = self.scale * (noise if self.kind == "free" else noise.abs())
         lowered = own - size * (norms if self.kind == "amplitude" else norms - own)

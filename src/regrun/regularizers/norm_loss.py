@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regrun.regularizers.base import Regularizer, Step
+from regrun.regularizers.base import Regularizer, Step, Task
 from regrun.regularizers.max_suppression import check_weight
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -25,6 +25,17 @@ class NormLoss(Regularizer):
         super().__init__()
         check_weight(weight)
         self.weight = weight
+
+    def attach(self, task: Task) -> None:
+        """Check that there are rows.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if not row_norms(task.model):
+            raise ValueError(
+                f"norm_loss is of convolutions and linear layers, and {type(task.model).__name__} has none"
+            )
 
     def penalty(self, step: Step) -> Tensor:
         """See the class."""

@@ -51,7 +51,8 @@ def project_out(gradient: Tensor, weight: Tensor, rescale: bool = True) -> Tenso
     share = over_parts(torch.dot(w, g), weight) / (over_parts(torch.dot(w, w), weight) + TINY)
     perpendicular = g - share * w
     if rescale:
-        perpendicular = perpendicular * (norm(g, weight) / (norm(perpendicular, weight) + TINY))
+        scale = norm(g, weight) / (norm(perpendicular, weight) + TINY)
+        perpendicular = perpendicular * scale.clamp_max(torch.finfo(scale.dtype).max)  # nothing stays nothing
     return perpendicular.view_as(part)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regrun.models.output import as_output
+from regrun.probability_maps.base import widened
 from regrun.regularizers.base import Regularizer, Step, Task
 from regrun.regularizers.targets import as_probabilities
 from regrun.regularizers.weight_averaging import tensors_of
@@ -43,8 +44,8 @@ class ProgressiveTargets(Regularizer):
 
     def loss(self, step: Step) -> Tensor:
         """See the class."""
-        log_p = step.output.logits.float().log_softmax(-1)
-        y = as_probabilities(step.batch.y, log_p.shape[-1]).to(log_p)
+        log_p = widened(step.output.logits).log_softmax(-1)
+        y = as_probabilities(step.batch.y, log_p.shape[-1], log_p).to(log_p)
         if step.epoch != int(self.epoch):  # the first step of an epoch
             self.remember(step.task.model)
             self.epoch.fill_(step.epoch)
@@ -53,7 +54,7 @@ class ProgressiveTargets(Regularizer):
         share = self.share * (1 if self.epochs is None else min(step.epoch / self.epochs, 1))
         self.past.eval()
         with torch.no_grad():
-            old = as_output(self.past(step.batch.x)).logits.float().softmax(-1)
+            old = as_output(self.past(step.batch.x)).logits.to(log_p).softmax(-1)
         return -(((1 - share) * y + share * old) * log_p).sum(-1).mean()
 
     @torch.no_grad()

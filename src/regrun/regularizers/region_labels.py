@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regrun.probability_maps.base import widened
 from regrun.regularizers.base import Step, Task
 from regrun.regularizers.soft_targets import SoftTargets
 
@@ -59,13 +60,15 @@ class RegionLabels(SoftTargets):
         """Write down every crop's label."""
         super().attach(task)
         y = task.splits_on_device().train.y
-        true = F.one_hot(y, task.classes).float().lerp(torch.full((1,), 1 / task.classes), self.smoothing)
+        taught = widened(self.teacher).softmax(1)
+        even = taught.new_full((1,), 1 / task.classes)
+        true = F.one_hot(y, task.classes).to(taught).lerp(even, self.smoothing)
         unsure = (self.region == 1)[:, None]
-        self.register_buffer("targets", torch.where(unsure, true, self.teacher.softmax(1)), persistent=False)
+        self.register_buffer("targets", torch.where(unsure, true, taught), persistent=False)
 
     def loss(self, step: Step) -> Tensor:
         """See the class."""
-        index = step.batch.index
-        losses = F.cross_entropy(step.output.logits.float(), self.targets[index], reduction="none")
-        kept = (self.region[index] > 0).float()
+        index, z = step.batch.index, widened(step.output.logits)
+        losses = F.cross_entropy(z, self.targets[index].to(z), reduction="none")
+        kept = (self.region[index] > 0).to(z)
         return (losses * kept).sum() / kept.sum().clamp_min(1)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regrun.probability_maps.base import widened
 from regrun.probability_maps.softmax import check_temperature
 from regrun.regularizers.base import Regularizer, Step, Task
 from regrun.regularizers.targets import as_probabilities
@@ -51,10 +52,10 @@ class SoftTargets(Regularizer):
 
     def loss(self, step: Step) -> Tensor:
         """See the class."""
-        z, t = step.output.logits.float(), self.temperature
-        taught = (self.teacher[step.batch.index] / t).softmax(-1)
+        z, t = widened(step.output.logits), self.temperature
+        taught = (self.teacher[step.batch.index].to(z) / t).softmax(-1)
         soft = -(taught * (z / t).log_softmax(-1)).sum(-1).mean() * t**2
         if self.share == 1:
             return soft
-        y = as_probabilities(step.batch.y, z.shape[-1]).to(z)
+        y = as_probabilities(step.batch.y, z.shape[-1], z).to(z)
         return (1 - self.share) * F.cross_entropy(z, y) + self.share * soft

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import torch
@@ -24,7 +25,7 @@ class TrajectoryCost(Regularizer):
 
     def __init__(self, name: str, weight: float) -> None:
         super().__init__()
-        if weight < 0:
+        if not 0 <= weight < math.inf:
             raise ValueError(f"the weight of {name} must be at least 0, got {weight}")
         self.name = name
         self.weight = weight
@@ -94,7 +95,7 @@ class RNODE(TrajectoryCost):
 
     def __init__(self, kinetic: float = 0.01, jacobian: float = 0.01) -> None:
         super().__init__("rnode", 1.0)
-        if min(kinetic, jacobian) < 0:
+        if not (0 <= kinetic < math.inf and 0 <= jacobian < math.inf):
             raise ValueError(f"kinetic and jacobian must be at least 0, got {kinetic} and {jacobian}")
         self.kinetic = kinetic
         self.jacobian = jacobian

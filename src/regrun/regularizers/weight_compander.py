@@ -22,18 +22,21 @@ class Compander(nn.Module):
         slope: at 0; above 1 it drives weights away from 0.
         function: ``arctan``, ``tanh`` or ``clamp``, which has slope 1.
         learnt: whether ``a`` and ``b`` are trained, by their logarithms.
+        dtype: format of these, torch's default if none is given.
     """
 
     log_a: Tensor
     log_b: Tensor
 
-    def __init__(self, bound: float, slope: float, function: str, learnt: bool) -> None:
+    def __init__(
+        self, bound: float, slope: float, function: str, learnt: bool, dtype: torch.dtype | None = None
+    ) -> None:
         super().__init__()
         self.function = function
         a = bound / (math.pi / 2) if function == "arctan" else bound
         b = a if function == "clamp" else a / slope
         for name, value in (("log_a", a), ("log_b", b)):
-            tensor = torch.tensor(math.log(value))
+            tensor = torch.tensor(math.log(value), dtype=dtype)
             if learnt:
                 setattr(self, name, nn.Parameter(tensor))
             else:
@@ -73,7 +76,7 @@ class WeightCompander(Regularizer):
         self, bound: float = 4.0, slope: float = 2.0, function: str = "arctan", learnt: bool = False
     ) -> None:
         super().__init__()
-        if bound <= 0 or slope < 1:
+        if not (0 < bound < math.inf and 1 <= slope < math.inf):
             raise ValueError(f"bound must be above 0 and slope at least 1, got {bound} and {slope}")
         if function not in FUNCTIONS:
             raise ValueError(f"function must be one of {', '.join(FUNCTIONS)}, got {function!r}")
@@ -83,10 +86,20 @@ class WeightCompander(Regularizer):
         self.learnt = learnt
 
     def attach(self, task: Task) -> None:
-        """Put the function between what is trained and what is used."""
-        for module in list(task.model.modules()):
+        """Put the function between what is trained and what is used.
+
+        Raises:
+            ValueError: if the initial weights of a layer have no deviation.
+        """
+        for name, module in list(task.model.named_modules()):
             if not isinstance(module, LAYERS):
                 continue
-            bound = self.bound * float(module.weight.detach().std())
-            compander = Compander(bound, self.slope, self.function, self.learnt)
+            weight = module.weight.detach()
+            if bool((weight == weight.flatten()[0]).all()):
+                raise ValueError(
+                    "weight_compander bounds weights by the deviation of their initial values, and those of "
+                    f"{name or type(task.model).__name__} are all the same"
+                )
+            bound = self.bound * float(weight.std())
+            compander = Compander(bound, self.slope, self.function, self.learnt, weight.dtype)
             parametrize.register_parametrization(module, "weight", compander)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from regrun.regularizers.base import Regularizer, Task
@@ -23,7 +25,7 @@ class WeightDecay(Regularizer):
 
     def __init__(self, rate: float = 1.0, decoupled: bool = True) -> None:
         super().__init__()
-        if rate < 0:
+        if not 0 <= rate < math.inf:
             raise ValueError(f"weight decay's rate must be at least 0, got {rate}")
         self.rate = rate
         self.decoupled = decoupled
