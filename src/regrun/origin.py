@@ -37,17 +37,17 @@ def origin(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
 def dataset_of(config: Mapping[str, Any]) -> Dataset | None:
     """What a run trains on, if its procedure says so."""
     from regrun.data.base import Dataset
-    from regrun.run import instantiate_trusted
+    from regrun.run import construct
 
     procedure = config["procedure"]
     node = procedure.get("dataset") or (procedure.get("training") or {}).get("dataset")
     if not isinstance(node, Mapping):
         return None
     try:
-        found = instantiate_trusted({"dataset": node})["dataset"]
+        found: Dataset = construct({"dataset": node}, Dataset)["dataset"]
     except UserError:
         return None
-    return found if isinstance(found, Dataset) else None
+    return found
 
 
 def fingerprint_of(dataset: Dataset, data_dir: Path, seed: int) -> str | None:

@@ -333,7 +333,7 @@ def build_procedure(config: Mapping[str, Any]) -> Procedure:
     Raises:
         UserError: as ``build`` does.
     """
-    return _construct({"procedure": config["procedure"]}, Procedure)["procedure"]
+    return construct({"procedure": config["procedure"]}, Procedure)["procedure"]
 
 
 def build_loggers(config: Mapping[str, Any]) -> list[Logger]:
@@ -342,10 +342,20 @@ def build_loggers(config: Mapping[str, Any]) -> list[Logger]:
     Raises:
         UserError: as ``build`` does.
     """
-    return list(_construct(config["logger"] or {}, Logger, "logger").values())
+    return list(construct(config["logger"] or {}, Logger, "logger").values())
 
 
-def _construct(nodes: Mapping[str, Any], kind: Any, group: str = "") -> dict[str, Any]:
+def construct(nodes: Mapping[str, Any], kind: Any, group: str = "") -> dict[str, Any]:
+    """Construct what nodes of a config name, each of which must fit the same place.
+
+    Args:
+        nodes: by name.
+        kind: what the place asks for.
+        group: where they stand, for messages.
+
+    Raises:
+        UserError: as ``build`` does.
+    """
     make_importable()
     check_target_names(nodes)
     for name, node in nodes.items():
