@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the ``regrun`` console script; exits with the command's code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     prepare()
+    code: int | str | None
     try:
         with naming_full_disks():
             try:

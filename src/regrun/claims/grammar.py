@@ -220,15 +220,15 @@ class Parser:
             if node.id in self.families:
                 return self.families[node.id]
             raise ClaimError(f"unknown arm {node.id!r}{nearest(node.id, [*self.arms, *self.families])}")
-        one = isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords
-        if one and isinstance(node.func, ast.Name):
-            family = node.func.id
+        call = node if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords else None
+        if call and isinstance(call.func, ast.Name):
+            family = call.func.id
             members = self.families.get(family)
             if members is None:
                 raise ClaimError(f"unknown family of arms {family!r}{nearest(family, self.families)}")
             known = ", ".join(str(arm.value) for arm in members)
             try:
-                value = ast.literal_eval(node.args[0])
+                value = ast.literal_eval(call.args[0])
             except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
                 raise ClaimError(
                     f"{quoted(node)}: expected a value of the family (known: {known})"
