@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     read_trust()
     prepare()
+    code: int | str | None
     try:
         with naming_full_disks():
             try:

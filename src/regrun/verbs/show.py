@@ -82,7 +82,9 @@ def show_experiment(entry: Entry, overrides: list[str], config_dir: str | None) 
 
 def in_colours(text: str) -> Text:
     """YAML as it stands, whatever the width, coloured."""
-    return Syntax("", "yaml", background_color="default").highlight(text.rstrip("\n"))
+    coloured = Syntax("", "yaml", background_color="default").highlight(text)
+    coloured.rstrip()
+    return coloured
 
 
 def show_record(record: Record) -> None:
