@@ -492,7 +492,7 @@ def test_steps_with_a_regularizer_are_finite(make: Make, request: pytest.Fixture
 
 @pytest.mark.parametrize("make", [end for end in REGULARIZERS if "=" not in str(end.id)])
 def test_steps_in_float64_have_the_digits_of_float64(make: Make) -> None:
-    """Along a line a step's loss is smooth; what is rounded to float32 on the way would have steps of 1e-7."""
+    """Along a line a step's loss is smooth; what is rounded to float32 on the way has steps of 1e-7."""
     cls = type(make())
     kind = KINDS.setdefault(cls, kind_for(make))
     x = drawn(N, *((4,) if kind is NeuralODE else IMAGES.shape))
