@@ -14,6 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
 from regrun.data import Features, Tokens
+from regrun.data.feedback import Feedback
+from regrun.errors import TrainingDivergedError
 from regrun.measures import (
     activations,
     adaptive_codes,
@@ -57,7 +59,7 @@ from regrun.measures.redundancy import correlations
 from regrun.measures.share import share, unless_nan
 from regrun.models import MLP, Quadratic
 from regrun.models.residues import residue_functions
-from regrun.papers.psl import rankings
+from regrun.papers.psl import MatrixFactorization, rankings
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -428,6 +430,28 @@ def test_items_of_equal_score_share_their_places() -> None:
     assert same["recall"] == pytest.approx(20 / 30)
     scores[3, 4] = math.nan
     assert all(map(math.isnan, rankings(scores, SimpleNamespace(test=liked, validation=more)).values()))  # type: ignore[arg-type]
+
+
+def test_a_factorization_that_diverges_says_so() -> None:
+    generator = seeded()
+    parts = [torch.rand(8, 30, generator=generator) < 0.3 for _ in range(3)]
+    data = SimpleNamespace(load=lambda data_dir, seed: Feedback(*parts))
+    shown: list[float] = []
+    context = SimpleNamespace(
+        data_dir=None,
+        seed=0,
+        begin=lambda description: None,
+        stop=SimpleNamespace(requested=False),
+        log=lambda step, row: None,
+        show=lambda step, loss: shown.append(loss),
+    )
+
+    def loss(positive: Tensor, negatives: Tensor) -> Tensor:
+        return (positive - negatives.mean(1)).mean() * (math.nan if len(shown) == 2 else 1)
+
+    with pytest.raises(TrainingDivergedError, match="the loss became nan at step 3"):
+        MatrixFactorization(data, loss, width=4, epochs=5, negatives=2)(context)  # type: ignore[arg-type]
+    assert len(shown) == 2
 
 
 def test_a_power_law_has_its_exponent_as_slope() -> None:

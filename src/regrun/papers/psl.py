@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regrun.data.feedback import Feedback, FeedbackData
+from regrun.errors import TrainingDivergedError
 from regrun.procedures.base import Context, Description, StoppedError
 
 TOP = 20
@@ -91,11 +93,13 @@ class MatrixFactorization:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+            if not math.isfinite(last := float(loss.detach())):
+                raise TrainingDivergedError(epoch, last)
             with torch.no_grad():
                 scores = half_cosines(vectors[0], vectors[1]).masked_fill(feedback.train, -torch.inf)
             row = rankings(scores, feedback)
             context.log(epoch, row)
-            context.show(epoch, float(loss.detach()))
+            context.show(epoch, last)
             if row["validation_ndcg"] > best.get("validation_ndcg", -1):
                 best = row | {"best_epoch": float(epoch)}
         return best
