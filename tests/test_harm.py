@@ -12,6 +12,7 @@ import yaml
 
 from conftest import Result, only_record, records
 from regrun.errors import UserError
+from regrun.loggers.wandb import forget
 from regrun.record import Record
 from regrun.report.index import write_index
 
@@ -286,6 +287,15 @@ def test_a_page_that_is_not_regruns_is_not_written_over(tmp_path: Path) -> None:
     for _ in range(2):  # its own it writes anew
         write_index(tmp_path, [])
         assert "<title>regrun" in page.read_text()
+
+
+def test_of_what_wandb_has_written_only_the_same_runs_is_deleted(tmp_path: Path) -> None:
+    """A page's folder, ``outputs/<experiment>``, may be one in which somebody else logs, too."""
+    for name in ("offline-run-20260101_000000-mine", "offline-run-20260101_000000-grokking-verdicts", "kept"):
+        (tmp_path / "wandb" / name / "files").mkdir(parents=True)
+    forget(tmp_path, "grokking-verdicts")
+    left = {path.name for path in (tmp_path / "wandb").iterdir()}
+    assert left == {"offline-run-20260101_000000-mine", "kept"}
 
 
 def test_an_empty_folder_of_the_users_stays(regrun: Command, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import netrc
 import os
 import shutil
@@ -73,7 +74,7 @@ class WandbLogger:
             if self.mode == "online":
                 raise UserError(f"{why}; {WITHOUT_NETWORK}")
         if mode == "offline":  # what an earlier attempt has left there is in the way
-            shutil.rmtree(directory / "wandb", ignore_errors=True)
+            forget(directory, identity["id"])
         left = WHOLE_PATIENCE - (time.monotonic() - began)
         try:
             # Or it announces where it found the key; and unless it is offline, asks the server who that is.
@@ -157,6 +158,12 @@ def import_wandb() -> Any:
     except Exception as error:  # of a broken one, anything
         raise UserError(f"W&B cannot be imported ({one_line(error)}): logger=csv does without") from error
     return wandb
+
+
+def forget(directory: Path, identity: str) -> None:
+    """Delete what was logged offline of a run, and nothing else that lies beside it."""
+    for folder in (directory / "wandb").glob(f"offline-run-*-{glob.escape(identity)}"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def choose_mode() -> str:
