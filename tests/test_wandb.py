@@ -116,7 +116,7 @@ def test_a_config_cannot_smuggle_a_key_into_a_record(
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef" * 2 + "deadbeef")
     result = regrun(*RUN, "logger=csv", "+paper.note=${oc.env:WANDB_API_KEY}")
     assert result.code == 2
-    assert "the content of WANDB_API_KEY" in result.err
+    assert "a config may read" in result.err
     assert "deadbeef" not in result.err
     assert not list(tmp_path.iterdir())
 
