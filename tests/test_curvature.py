@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -23,7 +26,7 @@ from regrun.measures import (
     spectral_density,
     top_eigenvalues,
 )
-from regrun.models import MLP, Quadratic, SmallTransformer
+from regrun.models import MLP, NeuralODE, Quadratic, SmallTransformer
 from regrun.models.output import as_output
 from regrun.probes import (
     BlockGradients,
@@ -35,6 +38,7 @@ from regrun.probes import (
     WeightGeometry,
 )
 from regrun.probes.base import Trial
+from regrun.solvers import Backpropagation, Checkpointing, ContinuousAdjoint, ODESolver
 
 
 @contextmanager
@@ -149,6 +153,103 @@ def test_lanczos_ends_where_the_krylov_space_does() -> None:
     torch.testing.assert_close(found.weights, torch.tensor([0.4, 0.2, 0.4], dtype=torch.float64))
 
 
+def symmetric(eigenvalues: list[float], seed: int) -> Tensor:
+    """A matrix with these eigenvalues, in a random basis."""
+    generator = torch.Generator().manual_seed(seed)
+    rotation = torch.linalg.qr(torch.randn(len(eigenvalues), len(eigenvalues), generator=generator).double())[
+        0
+    ]
+    return rotation @ torch.diag(torch.tensor(eigenvalues, dtype=torch.float64)) @ rotation.T
+
+
+class Counted:
+    """Products with a matrix, and how many there were."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        self.matrix = matrix
+        self.products = 0
+
+    def __call__(self, v: Tensor) -> Tensor:
+        self.products += 1
+        return self.matrix @ v
+
+
+@pytest.mark.parametrize(
+    "eigenvalues",
+    [
+        [5.0, 5.0, 5.0, 2.0, 1.0],
+        [3.0, 3.0, 3.0, 1.0, 0.0, 0.0],
+        [0.0] * 4,
+        [1.0] * 6,
+        [-1.0] * 3 + [-2.0] * 3,
+        [4.0, 2.0, 2.0, 2.0, -7.0, -7.0],
+        [1.0, 2.0],
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_multiple_eigenvalues_come_as_often_as_they_are(eigenvalues: list[float], turned: bool) -> None:
+    a = symmetric(eigenvalues, 0) if turned else torch.diag(torch.tensor(eigenvalues, dtype=torch.float64))
+    expected = torch.linalg.eigvalsh(a).flip(0)
+    for count in (1, 2, 3):
+        start = torch.randn(len(a), generator=torch.Generator().manual_seed(count)).double()
+        values, vectors = top_eigenvalues(lambda v: a @ v, start, count, len(a))
+        torch.testing.assert_close(values, expected[:count], atol=1e-12, rtol=1e-12)
+        torch.testing.assert_close(a @ vectors, vectors * values, atol=1e-10, rtol=0)
+        torch.testing.assert_close(vectors.T @ vectors, torch.eye(len(values)).double(), atol=1e-10, rtol=0)
+
+
+@given(
+    distinct=st.lists(st.integers(-4, 4), min_size=1, max_size=4),
+    copies=st.integers(1, 4),
+    count=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=100, deadline=None)
+def test_top_eigenvalues_are_those_of_the_dense_matrix(
+    distinct: list[int], copies: int, count: int, seed: int
+) -> None:
+    a = symmetric([float(value) for value in distinct for _ in range(copies)], seed)
+    start = torch.randn(len(a), generator=torch.Generator().manual_seed(seed)).double()
+    values, _ = top_eigenvalues(lambda v: a @ v, start, count, max(count, len(a)))
+    torch.testing.assert_close(values, torch.linalg.eigvalsh(a).flip(0)[:count], atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("copies", [1, 2, 3, 5])
+def test_copies_are_found_among_many_other_eigenvalues_within_few_products(
+    copies: int, dtype: torch.dtype
+) -> None:
+    """Of three outliers over a continuum, for which the products are by far too few to exhaust the space."""
+    bulk = torch.linspace(-1, 2, 395, dtype=torch.float64).tolist()
+    outliers = [10.0] * copies + [8.0] * (5 - copies)
+    product = Counted(symmetric([*outliers, *bulk], 1).to(dtype))
+    start = torch.randn(400, generator=torch.Generator().manual_seed(0)).to(dtype)
+    values, _ = top_eigenvalues(product, start, 3, 20)
+    expected = torch.tensor(outliers[:3], dtype=torch.float64)
+    torch.testing.assert_close(values, expected, rtol=1e-5, atol=0)
+    assert product.products <= 40
+
+
+def test_simple_eigenvalues_that_stand_out_cost_few_products_more() -> None:
+    bulk = torch.linspace(-1, 2, 395, dtype=torch.float64).tolist()
+    product = Counted(symmetric([10.0, 9.0, 7.0, 6.0, 5.0, *bulk], 2))
+    start = torch.randn(400, generator=torch.Generator().manual_seed(0)).double()
+    for count, most in ((1, 20), (3, 30)):
+        product.products = 0
+        values, _ = top_eigenvalues(product, start, count, 20)
+        torch.testing.assert_close(values, torch.tensor([10.0, 9.0, 7.0]).double()[:count], rtol=1e-6, atol=0)
+        assert product.products <= most
+
+
+def test_a_matrix_that_is_not_finite_has_no_spectrum() -> None:
+    values, vectors = top_eigenvalues(lambda v: v * torch.nan, torch.ones(5), 2, 4)
+    assert values.isnan().all()
+    assert (values.shape, vectors.shape) == ((2,), (5, 2))
+    values, weights = spectral_density(lambda v: v * torch.inf, torch.ones(2, 5), 4)
+    assert values.isnan().all()
+    assert weights.isnan().all()
+
+
 def test_the_density_has_the_moments_of_the_spectrum() -> None:
     generator = torch.Generator().manual_seed(0)
     a = torch.randn(60, 60, generator=generator, dtype=torch.float64)
@@ -203,6 +304,97 @@ def test_the_probes_report_the_dense_spectrum() -> None:
     negative = float((top < -top[0] / 100).double().mean())
     assert float(row["negative_curvature"]) == pytest.approx(negative, abs=0.05)
     assert sum(float(v) for k, v in row.items() if "/" in k) == pytest.approx(1)
+
+
+def test_probes_of_a_network_that_has_diverged_say_so() -> None:
+    model, x, y = small()
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    for probe in (HessianSpectrum(), GaussNewtonSpectrum(), HessianDensity()):
+        row = probe.compute(TaskOf(model, x, y))  # type: ignore[arg-type]
+        assert all(torch.as_tensor(value).isnan() for value in row.values())
+
+
+def test_the_spectrum_of_a_linear_network_has_an_eigenvalue_for_each_output() -> None:
+    """Its Hessian is as many times the same block."""
+    torch.manual_seed(0)
+    x, y = torch.randn(50, 6).double(), torch.randn(50, 3).double()
+    task = TaskOf(nn.Linear(6, 3, bias=False).double(), x, y)
+    task.criterion = Regression()
+    expected = float(torch.linalg.eigvalsh(2 * x.T @ x / 150)[-1])
+    for probe in (HessianSpectrum(samples=50), GaussNewtonSpectrum(samples=50)):
+        row = probe.compute(task)  # type: ignore[arg-type]
+        values = [float(value) for name, value in row.items() if "/rank=" in name]
+        assert values == pytest.approx([expected] * 3)
+
+
+@pytest.mark.parametrize("gradient", [Backpropagation(), Checkpointing()], ids=lambda g: type(g).__name__)
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_the_spectrum_of_a_network_that_solves_an_equation(gradient: Any, per_sample: bool) -> None:
+    """Against the Jacobian of its gradient, by backpropagation and by finite differences."""
+    model, task, trial = equation(gradient, per_sample)
+    HessianSpectrum().attach(task, trial)  # type: ignore[arg-type]
+    row = HessianSpectrum(samples=6, eigenvalues=2, iterations=30, vectors=0).compute(task)  # type: ignore[arg-type]
+    weights = [p for p in model.parameters() if p.requires_grad]
+
+    def slope() -> Tensor:
+        loss = task.criterion.loss(
+            model(task.splits.train.x), Batch(task.splits.train.x, task.splits.train.y, None)
+        )  # type: ignore[arg-type]
+        return torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, weights)])
+
+    columns = []
+    for w in weights:
+        for k in range(w.numel()):
+            ends = []
+            for sign in (1, -1):
+                with torch.no_grad():
+                    w.view(-1)[k] += sign * 1e-5
+                ends.append(slope())
+                with torch.no_grad():
+                    w.view(-1)[k] -= sign * 1e-5
+            columns.append((ends[0] - ends[1]) / 2e-5)
+    top = torch.linalg.eigvalsh(torch.stack(columns)).flip(0)
+    assert float(row["sharpness"]) == pytest.approx(float(top[0]), rel=1e-4)
+    assert float(row["hessian_eigenvalue/rank=2"]) == pytest.approx(float(top[1]), rel=1e-4)
+
+
+def test_the_gauss_newton_matrix_of_a_network_that_solves_an_equation() -> None:
+    """By forward differentiation through the solver; at a loss of 0 it is the Hessian."""
+    model, task, trial = equation(Backpropagation(), False)
+    task.criterion = Regression()
+    x = task.splits.train.x
+    samples = Samples(x, model(x).logits.detach(), model(x).logits.detach())
+    task.splits = Splits(samples, samples)
+    options = {"samples": 6, "eigenvalues": 2, "iterations": 30, "vectors": 4}
+    GaussNewtonSpectrum().attach(task, trial)  # type: ignore[arg-type]
+    ours = GaussNewtonSpectrum(**options).compute(task)  # type: ignore[arg-type]
+    hessian = HessianSpectrum(**options).compute(task)  # type: ignore[arg-type]
+    for rank in (1, 2):
+        assert float(ours[f"gauss_newton_eigenvalue/rank={rank}"]) == pytest.approx(
+            float(hessian[f"hessian_eigenvalue/rank={rank}"]), rel=1e-5
+        )
+    assert float(ours["gauss_newton_trace"]) == pytest.approx(float(hessian["hessian_trace"]), rel=1e-5)
+
+
+def test_second_derivatives_that_a_solver_does_not_have_are_refused_before_training() -> None:
+    _, task, trial = equation(ContinuousAdjoint(), False)
+    for probe in (HessianSpectrum(), HessianDensity()):
+        with pytest.raises(ProbeError, match="ContinuousAdjoint has no second derivatives; choose Backprop"):
+            probe.attach(task, trial)  # type: ignore[arg-type]
+    for gradient in (Checkpointing(), ContinuousAdjoint()):
+        _, task, trial = equation(gradient, False)
+        with pytest.raises(ProbeError, match=r"forward differentiation.*choose Backpropagation"):
+            GaussNewtonSpectrum().attach(task, trial)  # type: ignore[arg-type]
+
+
+def equation(gradient: Any, per_sample: bool) -> tuple[nn.Module, TaskOf, Trial]:
+    """A small neural ODE, its task and its output."""
+    torch.manual_seed(0)
+    solver = ODESolver(1e-7, 1e-7, gradient=gradient, per_sample=per_sample)
+    model = NeuralODE(Features((2,)), 2, hidden=[3], solver=solver).double().eval()
+    x, y = torch.randn(6, 2).double(), torch.randint(2, (6,))
+    return model, TaskOf(model, x, y), Trial(model(x), "64-true")
 
 
 def test_gradient_noise_against_dense_matrices() -> None:

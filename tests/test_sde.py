@@ -13,7 +13,7 @@ from torch import Tensor
 
 from regrun.solvers import BrownianPath, Controller, MaxStepsError, NonFiniteFieldError, sdeint
 from regrun.solvers.sde import take_noisy_step
-from regrun.solvers.stepping import Tolerance, root_mean_square
+from regrun.solvers.tolerance import Tolerance, root_mean_square
 
 PATHS = 4000
 DRIFT, NOISE = 1.5, 0.8
@@ -169,12 +169,60 @@ def test_the_deterministic_limit_is_an_ordinary_equation() -> None:
     torch.testing.assert_close(solved.last, start * math.exp(DRIFT), rtol=1e-4, atol=0)
 
 
+def test_drift_and_diffusion_must_give_the_shape_of_the_state() -> None:
+    start = torch.ones(2, 3)
+    for wrong, shape in (
+        (lambda t, x: x.sum(-1, keepdim=True), r"\(2, 1\)"),
+        (lambda t, x: x.sum(), r"\(\)"),
+        (lambda t, x: x[..., None] * torch.eye(3), r"\(2, 3, 3\)"),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"the drift gives the shape {shape} for a state of shape \(2, 3\)"
+        ):
+            sdeint(wrong, proportional, start, [0.0, 1.0])
+        with pytest.raises(ValueError, match=rf"the diffusion gives the shape {shape} for a state"):
+            sdeint(growth, wrong, start, [0.0, 1.0])
+
+
+def test_as_many_steps_as_are_needed_are_enough() -> None:
+    start = torch.ones(5, 1, dtype=torch.float64)
+    seen = sdeint(growth, proportional, start, [0.0, 1.0], path=path(5)).statistics
+    needed = seen.accepted + seen.rejected
+    solved = sdeint(growth, proportional, start, [0.0, 1.0], path=path(5), max_steps=needed)
+    torch.testing.assert_close(solved.statistics.h, seen.h, rtol=0, atol=0)
+    with pytest.raises(MaxStepsError, match=f"{needed - 1} steps did not reach"):
+        sdeint(growth, proportional, start, [0.0, 1.0], path=path(5), max_steps=needed - 1)
+
+
+def test_a_short_interval_far_from_zero() -> None:
+    """Shorter than a hundred of the shortest steps that float32 tells from none."""
+    start = torch.ones(3, 1)
+    solved = sdeint(lambda t, x: x, lambda t, x: torch.zeros_like(x), start, [1.0, 1.0 + 1e-6])
+    torch.testing.assert_close(solved.last, start + 1e-6, rtol=1e-6, atol=0)
+
+
 def test_mistakes() -> None:
     start = torch.ones(3, 1)
     with pytest.raises(ValueError, match="must ascend"):
         sdeint(growth, proportional, start, [1.0, 0.0])
     with pytest.raises(ValueError, match="first_step must be above 0"):
         sdeint(growth, proportional, start, [0.0, 1.0], first_step=-0.1)
+    for arguments, message in [
+        ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
+        ({"max_steps": -1}, "max_steps must be at least 1, got -1"),
+        ({"rtol": math.nan}, "must be finite.*got nan"),
+        ({"times": [1.0, 2.0], "first_step": 1e-18}, "first_step of 1e-18 at t = 1 is lost in rounding"),
+        ({"times": torch.tensor([0.0, 1.0], requires_grad=True)}, r"pass times\.detach\(\)"),
+        ({"y0": (start, start)}, "one tensor, got tuple"),
+        ({"y0": torch.ones(0, 2)}, r"an entry at least, got the shape \(0, 2\)"),
+        ({"y0": start.long()}, "floating-point format; got torch.int64"),
+        ({"y0": torch.tensor(1.0), "scalar_noise": True}, "needs a batch of states"),
+        ({"path": path(3)}, "path is in torch.float64 on cpu, and the state in torch.float32"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            sdeint(growth, proportional, **{"y0": start, "times": [0.0, 1.0], **arguments})
+    with pytest.raises(NonFiniteFieldError, match=r"entry \(0, 0\)"):
+        sdeint(lambda t, x: x.tanh(), proportional, start / 0, [0.0, 1.0])
     with pytest.raises(MaxStepsError, match="3 steps did not reach the end"):
         sdeint(growth, proportional, start, [0.0, 1.0], max_steps=3)
     with pytest.raises(NonFiniteFieldError, match=r"entry \(0, 0\)"):

@@ -24,7 +24,8 @@ from regrun.regularizers import (
 )
 from regrun.regularizers.trajectory_costs import total_derivatives
 from regrun.solvers import Backpropagation, Bosh3, Checkpointing, ContinuousAdjoint
-from regrun.solvers.stepping import Tolerance, root_mean_square, take_step
+from regrun.solvers.stepping import take_step
+from regrun.solvers.tolerance import Tolerance, root_mean_square
 
 
 @pytest.mark.parametrize("make", [SolverErrorPenalty, SolverStiffnessPenalty, LocalError])

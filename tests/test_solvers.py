@@ -18,18 +18,22 @@ from torch import Tensor
 from regrun import solvers
 from regrun.solvers import (
     Bosh3,
+    ContinuousAdjoint,
     Controller,
     Dopri5,
     Dopri8,
     MaxStepsError,
     NonFiniteFieldError,
+    ODESolver,
     RungeKutta,
+    SDESolver,
     StepSizeUnderflowError,
     ToleranceWarning,
     Tsit5,
     odeint,
 )
-from regrun.solvers.stepping import Tolerance, root_mean_square, take_step
+from regrun.solvers.stepping import take_step
+from regrun.solvers.tolerance import Tolerance, root_mean_square
 
 METHODS = (Bosh3, Dopri5, Tsit5, Dopri8)
 Method = type[RungeKutta]
@@ -295,6 +299,63 @@ def test_the_controller_stays_within_its_bounds(
     assert worse <= factor
 
 
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_as_many_steps_as_are_needed_are_enough(per_sample: bool) -> None:
+    def solve(max_steps: int) -> solvers.Solution:
+        start = torch.ones(2, 1, dtype=torch.float64)
+        return odeint(lambda t, y: -y, start, [0.0, 1.0], per_sample=per_sample, max_steps=max_steps)
+
+    seen = solve(100).statistics
+    needed = int(torch.as_tensor(seen.accepted + seen.rejected).max())
+    assert float(solve(needed).last[0]) == pytest.approx(math.exp(-1), abs=1e-6)
+    with pytest.raises(MaxStepsError, match=f"{needed - 1} steps did not reach the end"):
+        solve(needed - 1)
+
+
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_a_field_must_give_the_shape_of_the_state(per_sample: bool) -> None:
+    start = torch.ones(2, 3, dtype=torch.float64)
+    for field, found in [
+        (lambda t, y: y.sum(-1, keepdim=True), r"shape \(2, 1\) for a state of shape \(2, 3\)"),
+        (lambda t, y: y.sum(), r"shape \(\) for a state of shape \(2, 3\)"),
+        (lambda t, y: y.repeat(2, 1), r"shape \(4, 3\) for a state of shape \(2, 3\)"),
+        (lambda t, y: (y,), "tensor of real numbers; got tuple"),
+        (lambda t, y: y * 1j, "tensor of real numbers; got torch.complex128"),
+    ]:
+        with pytest.raises(ValueError, match=found):
+            odeint(field, start, [0.0, 1.0], per_sample=per_sample)
+
+
+def test_a_derivative_in_another_format_is_taken_in_that_of_the_state() -> None:
+    for convert in (torch.Tensor.double, torch.Tensor.half):
+        solved = odeint(lambda t, y, to=convert: to(-y), torch.ones(2, 1), [0.0, 1.0], rtol=1e-3, atol=1e-3)
+        assert solved.states.dtype == solved.statistics.error.dtype == torch.float32
+        torch.testing.assert_close(solved.last, torch.full((2, 1), math.exp(-1)), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_every_format_is_solved_to_what_it_resolves(dtype: torch.dtype, per_sample: bool) -> None:
+    start = torch.ones(1, 2, dtype=dtype)
+    solved = odeint(lambda t, y: -y, start, [1.0, 0.0], rtol=1e-2, atol=1e-2, per_sample=per_sample)
+    assert solved.states.dtype == dtype
+    assert float(solved.last[0, 0]) == pytest.approx(math.e, rel=max(1e-2, 8 * torch.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("per_sample", [False, True])
+@pytest.mark.parametrize(
+    ("end", "dtype"),
+    [(1e-300, torch.float64), (1e4, torch.float32), (-1e4, torch.float32), (1e6, torch.float32)],
+)
+def test_intervals_of_any_length(end: float, dtype: torch.dtype, per_sample: bool) -> None:
+    """Of a constant field: from 1, by its length; from 0, where the first step is a guess."""
+    for start in (1.0, 0.0):
+        y = torch.full((2, 1), start, dtype=dtype)
+        solved = odeint(lambda t, y: torch.ones_like(y), y, [0.0, end / 2, end], per_sample=per_sample)
+        expected = torch.tensor([start, start + end / 2, start + end], dtype=dtype)
+        torch.testing.assert_close(solved.states[:, 1, 0], expected)
+
+
 def blow_up(t: Tensor, y: Tensor) -> Tensor:
     return y**2
 
@@ -317,6 +378,9 @@ def test_what_cannot_be_solved_ends_with_its_name_time_and_step(per_sample: bool
     assert nan.value.t == pytest.approx(0.4, abs=1e-3)
     with pytest.raises(NonFiniteFieldError, match=r"t = 0 "):
         odeint(lambda t, y: y / 0, start, [0.0, 1.0], per_sample=per_sample)
+    infinite = torch.tensor([[1.0], [1.0], [math.inf]], dtype=torch.float64)
+    with pytest.raises(NonFiniteFieldError, match=r"entry \(2, 0\) of the state at t = 0 "):
+        odeint(lambda t, y: y.tanh(), infinite, [0.0, 1.0], per_sample=per_sample)
     with pytest.raises(MaxStepsError, match=r"7 steps did not reach the end.*raise max_steps"):
         odeint(spiral, START, [0.0, 50.0], max_steps=7, per_sample=per_sample)
     with pytest.raises(StepSizeUnderflowError, match="discontinuity") as jump:
@@ -366,14 +430,54 @@ def test_tolerances_below_the_format_are_warned_of() -> None:
         ({"first_step": 0.0}, "first_step must be above 0"),
         ({"max_steps": 0}, "max_steps must be at least 1"),
         ({"per_sample": True, "dense": True}, "per_sample or dense"),
-        ({"y0": torch.ones(2, 2, dtype=torch.int64)}, "real numbers"),
+        (
+            {"y0": torch.ones(2, 2, dtype=torch.int64)},
+            "in a floating-point format; got torch.int64",
+        ),
+        ({"y0": torch.ones(2, 2, dtype=torch.complex64)}, "real numbers.*got torch.complex64"),
+        ({"y0": (START, START)}, r"one tensor, got tuple; join its parts with torch\.cat"),
+        ({"y0": torch.ones(0, 2)}, r"an entry at least, got the shape \(0, 2\)"),
+        ({"y0": torch.tensor(1.0), "per_sample": True}, r"needs a batch of states, \(batch, \.\.\.\)"),
+        ({"times": torch.tensor([0.0, 1.0], requires_grad=True)}, r"pass times\.detach\(\)"),
+        ({"times": [0.0, torch.tensor(1.0, requires_grad=True)]}, r"pass times\.detach\(\)"),
+        ({"times": [[0.0, 1.0]]}, r"in one dimension; got the shape \(1, 2\)"),
+        ({"times": [0.0, math.inf]}, r"must be finite, got \[0\.0, inf\]"),
+        ({"rtol": math.nan}, "must be finite.*got nan"),
+        ({"atol": math.inf}, "must be finite.*got 1e-06 and inf"),
+        ({"max_steps": math.nan}, "max_steps must be at least 1, got nan"),
+        ({"times": [1.0, 2.0], "first_step": 1e-18}, "first_step of 1e-18 at t = 1 is lost in rounding"),
+        ({"norm": lambda x: x.abs().amax(1)}, r"norm must give the shape \(\) with per_sample=False"),
+        ({"norm": lambda x: x.abs().max(), "per_sample": True}, r"norm must give the shape \(3,\)"),
     ],
 )
 def test_mistakes(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         odeint(spiral, **{"y0": START, "times": [0.0, 1.0], **arguments})
+
+
+def test_settings_out_of_their_range_are_refused_before_anything_is_solved() -> None:
     with pytest.raises(ValueError, match="shrink < safety"):
         Controller(safety=0.1)
+    for exponents in ({"integral": 0.0}, {"integral": -1.0}, {"proportional": math.nan}):
+        with pytest.raises(ValueError, match="add up to more than 0"):
+            Controller(**exponents)
+    for make in (ODESolver, SDESolver):
+        with pytest.raises(ValueError, match="not both 0, got -1"):
+            make(rtol=-1.0)
+        with pytest.raises(ValueError, match="max_steps must be at least 1, got 0"):
+            make(max_steps=0)
+        with pytest.raises(ValueError, match="first_step must be above 0"):
+            make(first_step=0.0)
+    with pytest.raises(ValueError, match="not both 0, got 1"):
+        ContinuousAdjoint(atol=-1.0)
+
+
+@pytest.mark.parametrize(("start", "end"), [(-0.2, -0.2 + 0.3), (-0.1, -0.1 + 0.3), (0.0, 1.0)])
+def test_a_solution_reaches_to_the_last_of_its_times(start: float, end: float) -> None:
+    """Though the last step's ``t + h`` may round to less."""
+    solved = odeint(lambda t, y: -y, START, [start, end], rtol=1e-3, atol=1e-3, dense=True)
+    torch.testing.assert_close(solved.at(end), solved.last, atol=1e-12, rtol=0)
+    torch.testing.assert_close(solved.at(start), START, atol=0, rtol=0)
 
 
 def test_times_outside_of_a_solution_and_solutions_not_kept() -> None:

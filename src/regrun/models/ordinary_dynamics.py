@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from regrun.models.dynamics import Dynamics, RunningCost
 from regrun.solvers import Backpropagation, ContinuousAdjoint, ODESolver
-from regrun.solvers.stepping import Field, root_mean_square, take_step
+from regrun.solvers.stepping import Field, evaluate, take_step
+from regrun.solvers.tolerance import root_mean_square
 
 
 class OrdinaryDynamics(Dynamics):
@@ -88,5 +89,5 @@ class OrdinaryDynamics(Dynamics):
     def local_error(self, t: float, h: float, y: Tensor) -> Tensor:
         """See ``Dynamics``."""
         y = y.detach()
-        first = self.field(torch.full((), t, dtype=y.dtype, device=y.device), y)
+        first = evaluate(self.field, t, y)
         return take_step(self.field, self.solver.method, t, h, y, first, self.solver.tolerance, True).error

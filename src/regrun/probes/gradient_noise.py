@@ -20,7 +20,8 @@ class GradientNoise(SampleProbe):
     ``tr(C H) / (|C|_F |H|_F)``, the cosine between the two matrices: 1 where noise is as the curvature is,
     about 0 where it is isotropic; ``|H|_F`` is Hutchinson's estimate. ``noise_in_top_curvature`` is the share
     of the noise along the ``directions`` leading eigenvectors. Costs one gradient of each of ``samples``
-    samples, which are held in memory, and ``directions + vectors + 20`` Hessian-vector products.
+    samples, which are held in memory, and ``2 vectors + directions + 20`` Hessian-vector products, or more
+    where eigenvalues take more to converge.
 
     Args:
         samples: how many.
@@ -63,6 +64,7 @@ class GradientNoise(SampleProbe):
             landscape = self.landscape(task)
             landscape.batch = self.batch(task, most=2)[0]
             try_out("the gradient of single samples", landscape.sample_gradients)
+            try_out("second derivatives", lambda: landscape.hessian_vector(landscape.gradient()))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""

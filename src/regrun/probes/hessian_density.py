@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from regrun.measures.lanczos import random_signs, spectral_density
+from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
 from regrun.probes.base import Trial
-from regrun.probes.samples import SampleProbe, need_full_precision
+from regrun.probes.samples import SampleProbe, need_full_precision, try_out
 from regrun.regularizers.base import Task
 
 
@@ -19,7 +22,7 @@ class HessianDensity(SampleProbe):
     decade on either side of 0, the one at 0 holding what is smaller in size than the smallest.
     ``negative_curvature`` is the share below minus a hundredth of the largest. Costs ``vectors * iterations``
     Hessian-vector products on ``samples`` samples, each about two gradients. Ghorbani et al., arXiv
-    1901.10159.
+    1901.10159. All are ``nan`` where the Hessian is not finite.
 
     Args:
         samples: how many.
@@ -60,6 +63,9 @@ class HessianDensity(SampleProbe):
         """See ``Probe``."""
         self.check_split(task)
         need_full_precision(trial)
+        with measuring(task.model):
+            two = Landscape(task.model, task.criterion.loss, self.batch(task, most=2)[0])
+            try_out("second derivatives", lambda: two.hessian_vector(two.gradient()))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
@@ -70,7 +76,10 @@ class HessianDensity(SampleProbe):
             values, weights = spectral_density(landscape.hessian_vector, starts, self.iterations)
         place = (torch.bucketize(values, self.edges) - 1).clamp(0, len(self.centres) - 1)
         share = torch.zeros(len(self.centres), dtype=torch.float64).index_add_(0, place, weights)
+        negative = weights[values < -values.max() / 100].sum()
+        if not bool(values.isfinite().all()):
+            share, negative = share * math.nan, negative * math.nan
         row: dict[str, float | Tensor] = {
             f"hessian_density/eigenvalue={v:.3g}": s for v, s in zip(self.centres, share, strict=True)
         }
-        return row | {"negative_curvature": weights[values < -values.max() / 100].sum()}
+        return row | {"negative_curvature": negative}

@@ -9,7 +9,7 @@ from regrun.measures.lanczos import hutchinson, random_signs, top_eigenvalues
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
 from regrun.probes.base import Trial
-from regrun.probes.samples import SampleProbe, need_full_precision
+from regrun.probes.samples import SampleProbe, need_full_precision, try_out
 from regrun.regularizers.base import Task
 
 
@@ -22,11 +22,17 @@ class CurvatureProbe(SampleProbe):
     Args:
         samples: how many.
         eigenvalues: how many, the largest.
-        iterations: of Lanczos' method; the largest eigenvalue has converged long before the others.
+        iterations: products of Lanczos' method, up to twice as many where they are not enough for more than
+            one eigenvalue.
         vectors: of Hutchinson's estimate of the trace; 0 leaves it out.
         every: evaluations from one measurement to the next.
         split: that the samples are of.
+
+    Attributes:
+        product: the name of the landscape's product with the matrix.
     """
+
+    product: str
 
     def __init__(
         self,
@@ -51,16 +57,14 @@ class CurvatureProbe(SampleProbe):
         """See ``Probe``."""
         self.check_split(task)
         need_full_precision(trial)
+        with measuring(task.model):
+            two = Landscape(task.model, task.criterion.loss, self.batch(task, most=2)[0])
+            try_out("second derivatives", lambda: getattr(two, self.product)(two.gradient()))
 
-    def spectrum(self, landscape: Landscape, product: str) -> tuple[Tensor, Tensor | None]:
-        """The largest eigenvalues, descending, and the estimate of the trace.
-
-        Args:
-            landscape: the loss.
-            product: the name of its product with the matrix.
-        """
+    def spectrum(self, landscape: Landscape) -> tuple[Tensor, Tensor | None]:
+        """The largest eigenvalues of a loss, descending, and the estimate of the trace."""
         generator = torch.Generator().manual_seed(0)  # the same vectors each time: curves do not jump
-        multiply = getattr(landscape, product)
+        multiply = getattr(landscape, self.product)
         like = landscape.gradient()
         start = torch.randn(landscape.size, generator=generator).to(like)
         values, _ = top_eigenvalues(multiply, start, self.eigenvalues, self.iterations)
@@ -75,15 +79,16 @@ class HessianSpectrum(CurvatureProbe):
     ``hessian_trace`` is Hutchinson's estimate. ``edge_of_stability`` is the sharpness times the learning
     rate, over 2: full-batch gradient descent on a quadratic diverges beyond 1, and on networks hovers there
     (Cohen et al., arXiv 2103.00065). Costs ``iterations + vectors`` Hessian-vector products on ``samples``
-    samples, each about two gradients.
+    samples, each about two gradients, or more: see ``iterations``.
     """
 
+    product = "hessian_vector"
     metrics = ("sharpness", "hessian_eigenvalue", "hessian_trace", "edge_of_stability")
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
         with measuring(task.model):
-            values, trace = self.spectrum(self.landscape(task), "hessian_vector")
+            values, trace = self.spectrum(self.landscape(task))
         row: dict[str, float | Tensor] = {
             "sharpness": values[0],
             "edge_of_stability": values[0] * task.optimizer.param_groups[0]["lr"] / 2,
@@ -96,15 +101,17 @@ class GaussNewtonSpectrum(CurvatureProbe):
     """``gauss_newton_eigenvalue/rank=k`` and ``gauss_newton_trace`` of the generalized Gauss-Newton matrix.
 
     That is the part of the Hessian which is left where the loss has reached its minimum, never negative.
-    Costs ``iterations + vectors`` products on ``samples`` samples, each about three gradients.
+    Costs ``iterations + vectors`` products on ``samples`` samples, each about three gradients, or more: see
+    ``iterations``.
     """
 
+    product = "gauss_newton_vector"
     metrics = ("gauss_newton_eigenvalue", "gauss_newton_trace")
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
         """See the class."""
         with measuring(task.model):
-            values, trace = self.spectrum(self.landscape(task), "gauss_newton_vector")
+            values, trace = self.spectrum(self.landscape(task))
         row: dict[str, float | Tensor] = {
             f"gauss_newton_eigenvalue/rank={k}": value for k, value in enumerate(values, 1)
         }

@@ -10,6 +10,7 @@ from regrun.solvers.errors import (
     SolverError,
     StepSizeUnderflowError,
     ToleranceWarning,
+    UnsupportedGradientError,
 )
 from regrun.solvers.gradients import Backpropagation, Checkpointing
 from regrun.solvers.ode import odeint
@@ -38,6 +39,7 @@ __all__ = [
     "StepSizeUnderflowError",
     "ToleranceWarning",
     "Tsit5",
+    "UnsupportedGradientError",
     "odeint",
     "sdeint",
 ]

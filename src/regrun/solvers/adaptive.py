@@ -9,13 +9,15 @@ from torch import Tensor
 
 from regrun.solvers.adjoint import ContinuousAdjoint
 from regrun.solvers.brownian import BrownianPath
+from regrun.solvers.checking import check_steps, check_tolerances
 from regrun.solvers.controller import Controller
 from regrun.solvers.gradients import Backpropagation, Checkpointing
 from regrun.solvers.ode import odeint
 from regrun.solvers.sde import sdeint
 from regrun.solvers.solution import Solution
-from regrun.solvers.stepping import Field, Norm, Tolerance, root_mean_square
+from regrun.solvers.stepping import Field
 from regrun.solvers.tableaus import RungeKutta, Tsit5
+from regrun.solvers.tolerance import Norm, Tolerance, root_mean_square
 
 Gradient = Backpropagation | Checkpointing | ContinuousAdjoint
 
@@ -43,6 +45,10 @@ class ODESolver:
     method: RungeKutta = field(default_factory=Tsit5)
     gradient: Gradient = field(default_factory=Backpropagation)
     controller: Controller = field(default_factory=Controller)
+
+    def __post_init__(self) -> None:
+        check_tolerances(self.rtol, self.atol)
+        check_steps(self.first_step, self.max_steps)
 
     @property
     def tolerance(self) -> Tolerance:
@@ -94,6 +100,10 @@ class SDESolver:
     first_step: float | None = None
     max_steps: int = 10_000
     controller: Controller = field(default_factory=lambda: Controller(grow=2.0))
+
+    def __post_init__(self) -> None:
+        check_tolerances(self.rtol, self.atol)
+        check_steps(self.first_step, self.max_steps)
 
     @property
     def tolerance(self) -> Tolerance:

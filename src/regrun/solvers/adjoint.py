@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from regrun.solvers.gradients import Backpropagation, parameters_of
-from regrun.solvers.marching import Settings, march
+from regrun.solvers.checking import check_tolerances
+from regrun.solvers.errors import UnsupportedGradientError
+from regrun.solvers.gradients import check_parameters, keep, parameters_of
+from regrun.solvers.marching import Settings
+from regrun.solvers.recomputing import NOT_FORWARD, refuse_transforms
 from regrun.solvers.solution import Solution
-from regrun.solvers.stepping import Field, Tolerance, root_mean_square
+from regrun.solvers.solving_backward import solve_backward
+from regrun.solvers.stepping import Field
+from regrun.solvers.tolerance import Tolerance, root_mean_square
+from regrun.solvers.transforms import same_precision
 
 Solve = Callable[[Field, Tensor], Solution]
 
@@ -22,7 +28,9 @@ class ContinuousAdjoint:
     """Solves ``da/dt = -a^T df/du`` backward, together with the state, instead of keeping the graph.
 
     Memory does not grow with the steps. The gradient has the error of two solves, and the statistics of the
-    solve have no gradient. Chen et al., *Neural Ordinary Differential Equations*, arXiv 1806.07366.
+    solve have no gradient; nor are there second derivatives. The backward solve has one step size for the
+    whole batch, and the root mean square of all entries for a norm. Chen et al., *Neural Ordinary
+    Differential Equations*, arXiv 1806.07366.
 
     Args:
         parameters: the tensors besides the state that the field depends on; those of the field if it is a
@@ -37,6 +45,10 @@ class ContinuousAdjoint:
     rtol: float | None = None
     atol: float | None = None
     all_errors: bool = False
+
+    def __post_init__(self) -> None:
+        keep(self, self.parameters)
+        check_tolerances(1.0 if self.rtol is None else self.rtol, 1.0 if self.atol is None else self.atol)
 
     def solve(
         self, solve: Solve, field: Field, y: Tensor, times: Sequence[float], settings: Settings
@@ -63,19 +75,21 @@ class ContinuousAdjoint:
             solution = solve(field, y)
         if not torch.is_grad_enabled():
             return solution
+        refuse_transforms()
         arguments = (self, solution.states, field, times, settings, y, *parameters)
         states: Tensor = _Adjoint.apply(*arguments)
         return replace(solution, states=states)
 
-    def tolerance(self, given: Tolerance, size: int) -> Tolerance:
+    def tolerance(self, given: Tolerance, size: int, dtype: torch.dtype) -> Tolerance:
         """That of the backward solve.
 
         Args:
             given: that of the solve.
             size: of the state together with its adjoint.
+            dtype: of both.
         """
         rtol = given.rtol if self.rtol is None else self.rtol
-        atol = given.atol if self.atol is None else self.atol
+        atol = given.atol if self.atol is None else max(self.atol, torch.finfo(dtype).tiny)
         if self.all_errors:
             return Tolerance(rtol, atol, root_mean_square)
         return Tolerance(rtol, atol, lambda error: root_mean_square(error[:size]))
@@ -94,41 +108,40 @@ class _Adjoint(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Tensor:
         ctx.how, ctx.field, ctx.times, ctx.settings = how, field, times, settings
-        ctx.save_for_backward(states, *parameters)
+        ctx.precision = same_precision(y.device)
+        ctx.parameters = parameters  # themselves: hooks on what is saved may put others in their place
+        ctx.save_for_backward(states, y, *parameters)
         return states.detach()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        states, *parameters = ctx.saved_tensors
-        field, times = ctx.field, ctx.times
-        shape, size = states.shape[1:], states[0].numel()
+        parameters = ctx.parameters
+        states, y = ctx.saved_tensors[:2]
+        check_parameters(ctx.field, ctx.how.parameters, parameters)
+        with torch.no_grad(), ctx.precision():
+            size = 2 * y.numel()
+            settings = replace(
+                ctx.settings, tolerance=ctx.how.tolerance(ctx.settings.tolerance, size, y.dtype)
+            )
+            found = solve_backward(ctx.field, states, gradient, parameters, ctx.times, settings)
+        if torch.is_grad_enabled():
+            found = _NotTwice.apply(len(found), *found, gradient, y, *parameters)
+        return None, None, None, None, None, *found
 
-        def backward_field(t: Tensor, joint: Tensor) -> Tensor:
-            y = joint[:size].reshape(shape)
-            a = joint[size : 2 * size].reshape(shape)
-            with torch.enable_grad():
-                y = y.detach().requires_grad_()
-                slope = field(t, y)
-            found = torch.autograd.grad(slope, [y, *parameters], -a, allow_unused=True)
-            parts = [
-                torch.zeros_like(x) if part is None else part
-                for part, x in zip(found, [y, *parameters], strict=True)
-            ]
-            return torch.cat([slope.detach().reshape(-1), *(part.reshape(-1) for part in parts)])
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> NoReturn:
+        raise UnsupportedGradientError(NOT_FORWARD)
 
-        settings = replace(
-            ctx.settings,
-            tolerance=ctx.how.tolerance(ctx.settings.tolerance, 2 * size),
-            first_step=None,
-            dense=False,
+
+class _NotTwice(torch.autograd.Function):
+    """Some of its arguments, whose gradient with respect to all of them is refused."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor.detach() for tensor in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> NoReturn:
+        raise UnsupportedGradientError(
+            "ContinuousAdjoint has no second derivatives; choose Backpropagation or Checkpointing"
         )
-        a = gradient[-1]
-        rest = [torch.zeros_like(parameter).reshape(-1) for parameter in parameters]
-        for k in range(len(times) - 1, 0, -1):
-            joint = torch.cat([states[k].reshape(-1), a.reshape(-1), *rest])
-            solved = march(backward_field, joint, [times[k], times[k - 1]], settings, Backpropagation()).last
-            sizes = [size, size, *(parameter.numel() for parameter in parameters)]
-            _, a, *rest = solved.split(sizes)
-            a = a.reshape(shape) + gradient[k - 1]
-        found = [part.reshape(parameter.shape) for part, parameter in zip(rest, parameters, strict=True)]
-        return None, None, None, None, None, a, *found

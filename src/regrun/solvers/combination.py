@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regrun.solvers.transforms import transforming
+
 
 class _Combination(torch.autograd.Function):
     """Writes one result and reads each term once, and keeps no term for the backward pass."""
@@ -26,6 +28,11 @@ class _Combination(torch.autograd.Function):
         ]
         return None, gradient if ctx.has_base else None, *parts
 
+    @staticmethod
+    def jvp(ctx: Any, _: None, base: Tensor | None, *terms: Tensor | None) -> Tensor:
+        moved = [(w, term) for w, term in zip(ctx.weights, terms, strict=True) if term is not None]
+        return _sum([w for w, _ in moved], base, [term for _, term in moved])
+
 
 def combine(weights: Sequence[float], terms: Sequence[Tensor], base: Tensor | None = None) -> Tensor:
     """``base + sum_i weights_i terms_i``, leaving out weights that are 0.
@@ -37,6 +44,9 @@ def combine(weights: Sequence[float], terms: Sequence[Tensor], base: Tensor | No
     """
     kept = [(weight, term) for weight, term in zip(weights, terms, strict=False) if weight]
     weights, terms = [weight for weight, _ in kept], [term for _, term in kept]
+    if transforming():
+        total = sum(term * weight for weight, term in zip(weights, terms, strict=True))
+        return total if base is None else base + total  # type: ignore[return-value]  # there is a term
     if not torch.is_grad_enabled():
         return _sum(weights, base, terms)
     result: Tensor = _Combination.apply(weights, base, *terms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -37,6 +38,11 @@ class Controller:
     grow: float = 5.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.proportional + self.integral + self.derivative < math.inf:
+            raise ValueError(
+                "proportional, integral and derivative of a step size controller must add up to more than 0, "
+                f"got {self.proportional}, {self.integral} and {self.derivative}"
+            )
         if not 0 < self.shrink < self.safety <= 1 < self.grow:
             raise ValueError(
                 "a step size controller wants 0 < shrink < safety <= 1 < grow, "

@@ -48,5 +48,9 @@ class MaxStepsError(SolverError):
         super().__init__(f"{max_steps} steps did not reach the end: the solver is", t, h, advice)
 
 
+class UnsupportedGradientError(UserError, NotImplementedError):
+    """A derivative was asked for that this way of passing gradients does not have."""
+
+
 class ToleranceWarning(UserWarning):
     """The tolerance is below what the floating-point format resolves."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from regrun.solvers.stepping import Field, Step
+from regrun.solvers.errors import UnsupportedGradientError
+from regrun.solvers.recomputing import recomputed
+from regrun.solvers.stepping import Field, Step, evaluate
+from regrun.solvers.transforms import same_precision
 
 Attempt = Callable[[Tensor, Tensor], Step]  # a step, from the state and the field there
 
@@ -28,7 +31,8 @@ class StepGradient(Protocol):
 class Backpropagation:
     """The discrete adjoint: differentiates the accepted steps, and keeps what each of them computed.
 
-    Exact for the discretized solution, with step sizes as constants. Memory grows with the evaluations.
+    Exact for the discretized solution, with step sizes as constants; derivatives of any order, also by
+    forward differentiation. Memory grows with the evaluations.
     """
 
     def attempt(self, step: Attempt, y: Tensor, first: Tensor) -> Step:
@@ -45,7 +49,8 @@ class Checkpointing:
     """The discrete adjoint, which keeps each step's initial state alone and computes the rest anew.
 
     The same gradients as ``Backpropagation``, for one more evaluation of every stage and memory that grows
-    with the number of steps only. The field must not draw random numbers.
+    with the number of steps only. Derivatives of any order, but not by forward differentiation nor by
+    ``torch.func``. The field must not draw random numbers.
 
     Args:
         parameters: the tensors besides the state that the field depends on; those of the field if it is a
@@ -53,6 +58,9 @@ class Checkpointing:
     """
 
     parameters: Sequence[Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        keep(self, self.parameters)
 
     def attempt(self, step: Attempt, y: Tensor, first: Tensor) -> Step:
         """See ``StepGradient``."""
@@ -64,11 +72,14 @@ class Checkpointing:
         parameters = parameters_of(field, self.parameters)
         if not torch.is_grad_enabled():
             return taken
+        precision = same_precision(y.device)
 
         def again(state: Tensor) -> tuple[Tensor, ...]:
-            return _flat(step(state, field(t, state)))
+            check_parameters(field, self.parameters, parameters)
+            with precision():
+                return _flat(step(state, evaluate(field, t, state)))
 
-        results = _Recomputed.apply(again, _flat(taken), y, *parameters)
+        results = recomputed(again, _flat(taken), [y], parameters)
         if taken.stiffness is None:
             state, error, *stages = results
             return Step(state, stages, error, None)
@@ -92,44 +103,22 @@ def parameters_of(field: Field, given: Iterable[Tensor] | None) -> list[Tensor]:
     return [parameter for parameter in field.parameters() if parameter.requires_grad]
 
 
+def check_parameters(field: Field, given: Iterable[Tensor] | None, before: Sequence[Tensor]) -> None:
+    """Raise ``UnsupportedGradientError`` if the field has not the parameters any more that it had before."""
+    now = parameters_of(field, given)
+    if len(now) != len(before) or any(a is not b for a, b in zip(now, before, strict=True)):
+        raise UnsupportedGradientError(
+            "the field's parameters are others than when it was solved, as after torch.func.functional_call; "
+            "choose Backpropagation"
+        )
+
+
+def keep(gradient: object, parameters: Iterable[Tensor] | None) -> None:
+    """Keep parameters for good: as an iterator, such as ``model.parameters()``, they could be read once."""
+    if parameters is not None:
+        object.__setattr__(gradient, "parameters", tuple(parameters))  # of a frozen dataclass
+
+
 def _flat(step: Step) -> tuple[Tensor, ...]:
     stiffness = () if step.stiffness is None else (step.stiffness,)
     return (step.y, step.error, *stiffness, *step.stages)
-
-
-class _Recomputed(torch.autograd.Function):
-    """Stands for a computation whose results are there already, and repeats it for its gradient."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        again: Callable[[Tensor], tuple[Tensor, ...]],
-        results: tuple[Tensor, ...],
-        y: Tensor,
-        *parameters: Tensor,
-    ) -> tuple[Tensor, ...]:
-        ctx.again = again
-        ctx.save_for_backward(y, *parameters)
-        ctx.set_materialize_grads(False)
-        return tuple(result.detach() for result in results)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        y, *parameters = ctx.saved_tensors
-        with torch.enable_grad():
-            state = y.detach().requires_grad_()
-            results = ctx.again(state)
-        wanted = [
-            (result, gradient)
-            for result, gradient in zip(results, gradients, strict=True)
-            if gradient is not None and result.requires_grad
-        ]
-        if not wanted:
-            return (None, None, None, *(None for _ in parameters))
-        found = torch.autograd.grad(
-            [result for result, _ in wanted],
-            [state, *parameters],
-            [gradient for _, gradient in wanted],
-            allow_unused=True,
-        )
-        return None, None, *found

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from regrun.solvers.checking import check_finite, check_first_step
 from regrun.solvers.controller import LEAST_ERROR, Controller
 from regrun.solvers.errors import MaxStepsError, StepSizeUnderflowError
 from regrun.solvers.gradients import StepGradient
 from regrun.solvers.solution import Segment, Solution, Statistics
-from regrun.solvers.starting import check_finite, first_step_size
-from regrun.solvers.stepping import Field, Step, Tolerance, at_time, take_step
+from regrun.solvers.starting import first_step_size
+from regrun.solvers.stepping import Field, Step, at_time, evaluate, take_step
 from regrun.solvers.tableaus import RungeKutta
+from regrun.solvers.tolerance import Tolerance
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Settings:
     max_steps: int
     differentiable: bool
     dense: bool
+    per_sample: bool
 
 
 def march(
@@ -37,21 +40,23 @@ def march(
     """Solve with one step size for the whole batch; see ``odeint``."""
     method, tolerance = settings.method, settings.tolerance
     t, end = times[0], times[-1]
-    first = field(at_time(t, y), y)
+    check_finite(y, t, 0.0)
+    first = evaluate(field, t, y)
     check_finite(first, t, 0.0)
     evaluations = 1
+    least = smallest_step(y, t, end)
     h = settings.first_step
     if h is None:
-        h = first_step_size(field, t, end, y, first, method.error_order, *tolerance)
+        h = max(least, first_step_size(field, t, end, y, first, method.error_order, *tolerance))
         evaluations += 1
+    check_first_step(h, t, least)
     h = math.copysign(h, end - t)
-    least = smallest_step(y, t, end)
     states, segments = [y], list[Segment]()
     taken: list[tuple[float, float, Step]] = []
     last = before = 1.0
     rejected = 0
     while len(states) < len(times):
-        if len(taken) + rejected == settings.max_steps:
+        if len(taken) + rejected >= settings.max_steps:
             raise MaxStepsError(t, h, settings.max_steps)
         landing = abs(h) >= abs(end - t) * (1 - 1e-10)
         h = end - t if landing else h

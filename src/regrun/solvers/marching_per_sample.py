@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from regrun.solvers.checking import check_finite, check_first_step
 from regrun.solvers.controller import LEAST_ERROR
 from regrun.solvers.errors import MaxStepsError, StepSizeUnderflowError
 from regrun.solvers.gradients import StepGradient
 from regrun.solvers.marching import Settings, smallest_step, stacked_stiffness
 from regrun.solvers.solution import Solution, Statistics
-from regrun.solvers.starting import check_finite, first_step_size
-from regrun.solvers.stepping import Field, Step, at_time, per_sample, take_step
+from regrun.solvers.starting import first_step_size
+from regrun.solvers.stepping import Field, Step, at_time, evaluate, per_sample, same_time, take_step
 from regrun.solvers.tableaus import RungeKutta
 
 
@@ -30,27 +31,29 @@ def march_per_sample(
     begin, end = times[0], times[-1]
     batch = len(y)
     t = torch.full((batch,), begin, dtype=torch.float64, device=y.device)
-    first = field(at_time(t, y), y)
+    check_finite(y, begin, 0.0)
+    first = evaluate(field, t, y)
     check_finite(first, begin, 0.0)
     evaluations = torch.full((batch,), 1, device=y.device)
+    least = smallest_step(y, begin, end)
     guess = settings.first_step
     if guess is None:
-        guess = first_step_size(
-            _same_time(field, batch), begin, end, y, first, method.error_order, *tolerance
-        )
+        at_once = same_time(field, batch)
+        guess = max(least, first_step_size(at_once, begin, end, y, first, method.error_order, *tolerance))
         evaluations += 1
+    check_first_step(guess, begin, least)
     h = torch.full_like(t, math.copysign(guess, end - begin))
-    least = smallest_step(y, begin, end)
     wanted = torch.tensor(times, dtype=torch.float64, device=y.device)
     states = [y, *(torch.zeros_like(y) for _ in times[1:])]
     accepted, rejected = torch.zeros_like(evaluations), torch.zeros_like(evaluations)
     last, before = torch.ones_like(t), torch.ones_like(t)
     rounds: list[tuple[Tensor, Tensor, Tensor, Step]] = []
-    for _ in range(settings.max_steps):
-        left = end - t
-        active = left != 0
-        if not bool(active.any()):
-            break
+    tried = 0
+    while bool((active := (left := end - t) != 0).any()):
+        if tried >= settings.max_steps:
+            slowest = int(left.abs().argmax())
+            raise MaxStepsError(float(t[slowest]), float(h[slowest]), settings.max_steps)
+        tried += 1
         landing = active & (h.abs() >= left.abs() * (1 - 1e-10))
         h = torch.where(landing, left, h).where(active, 0.0)
 
@@ -69,9 +72,10 @@ def march_per_sample(
             moved = per_sample(good, y).bool()
             reached = torch.where(landing, torch.full_like(t, end), t + h)
             for k in range(1, len(times)):
-                inside = good & ((wanted[k] - t).abs() <= (reached - t).abs()) & ((wanted[k] - t) * left > 0)
+                ahead = wanted[k] - t
+                inside = good & (ahead.abs() <= (reached - t).abs()) & (ahead.sign() == left.sign())
                 if bool(inside.any()):
-                    theta = torch.where(inside, (wanted[k] - t) / h, 1.0)
+                    theta = torch.where(inside, ahead / h, 1.0)
                     value = _dense(method, theta, h, y, step)
                     states[k] = torch.where(per_sample(inside, y).bool(), value, states[k])
             t = torch.where(good, reached, t)
@@ -92,9 +96,6 @@ def march_per_sample(
             for stage in step.stages:
                 check_finite(stage, *where)
             raise StepSizeUnderflowError(*where)
-    else:
-        slowest = int((end - t).abs().argmax())
-        raise MaxStepsError(float(t[slowest]), float(h[slowest]), settings.max_steps)
     taken = torch.stack([good for _, _, good, _ in rounds])
     stiffness = stacked_stiffness([step for *_, step in rounds])
     statistics = Statistics(
@@ -109,10 +110,6 @@ def march_per_sample(
         stability=method.stability,
     )
     return Solution(torch.tensor(times, dtype=torch.float64), torch.stack(states), statistics)
-
-
-def _same_time(field: Field, batch: int) -> Field:
-    return lambda t, y: field(t.expand(batch), y)
 
 
 def _dense(method: RungeKutta, theta: Tensor, h: Tensor, y: Tensor, step: Step) -> Tensor:

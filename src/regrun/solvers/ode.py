@@ -8,20 +8,21 @@ import torch
 from torch import Tensor
 
 from regrun.solvers.adjoint import ContinuousAdjoint
+from regrun.solvers.checking import (
+    check_resolution,
+    check_state,
+    check_steps,
+    check_times,
+    check_tolerances,
+)
 from regrun.solvers.controller import Controller
 from regrun.solvers.gradients import Backpropagation, StepGradient
 from regrun.solvers.marching import Settings, march
 from regrun.solvers.marching_per_sample import march_per_sample
 from regrun.solvers.solution import Solution
-from regrun.solvers.starting import check_times, check_tolerance
-from regrun.solvers.stepping import (
-    Field,
-    Norm,
-    Tolerance,
-    root_mean_square,
-    root_mean_square_per_sample,
-)
+from regrun.solvers.stepping import Field
 from regrun.solvers.tableaus import RungeKutta, Tsit5
+from regrun.solvers.tolerance import Norm, Tolerance, root_mean_square, root_mean_square_per_sample
 
 
 def odeint(
@@ -63,14 +64,15 @@ def odeint(
 
     Args:
         field: ``f(t, u)``: a scalar time, or ``(batch,)`` of them with control per sample, and a state give
-            the state's derivative.
-        y0: the initial state, of real numbers; ``(batch, ...)`` with control per sample.
+            the state's derivative, of the state's shape.
+        y0: the initial state, one tensor of real numbers; ``(batch, ...)`` with control per sample.
         times: the initial time, then those whose states are returned, ascending or descending. They have no
-            influence on the steps, but for the last.
+            influence on the steps, but for the last, and the solution has no gradient with respect to them.
         method: a Runge-Kutta pair, ``Tsit5`` if not given.
         rtol: relative tolerance of a step.
         atol: absolute tolerance of a step.
-        gradient: ``Backpropagation`` (the default), ``Checkpointing`` or ``ContinuousAdjoint``.
+        gradient: ``Backpropagation`` (the default), ``Checkpointing`` or ``ContinuousAdjoint``; the last has
+            no second derivatives, and only the first goes with ``torch.func``.
         controller: of the step size.
         first_step: its size; estimated, with one evaluation, if not given.
         max_steps: how many, rejected ones included.
@@ -82,7 +84,8 @@ def odeint(
             states some parts of which are not to govern the steps.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of its range, or the field gives another shape than the state's.
+        UnsupportedGradientError: for a derivative that ``gradient`` does not have; also when that is taken.
         NonFiniteFieldError: if the field is not finite: when, and in which entry.
         StepSizeUnderflowError: if no step meets the tolerance.
         MaxStepsError: if the end was not reached.
@@ -90,22 +93,33 @@ def odeint(
     Warns:
         ToleranceWarning: if the state's format does not resolve the tolerance.
     """
-    when = check_times(torch.as_tensor(times, dtype=torch.float64))
-    check_tolerance(rtol, atol, y0)
-    if first_step is not None and not first_step > 0:
-        raise ValueError(f"first_step must be above 0, also backward in time, got {first_step}")
-    if max_steps < 1:
-        raise ValueError(f"max_steps must be at least 1, got {max_steps}")
+    when = check_times(times)
+    check_state(y0)
+    check_tolerances(rtol, atol)
+    check_steps(first_step, max_steps)
+    check_resolution(rtol, atol, y0)
     if per_sample and dense:
         raise ValueError(
             "a dense solution needs the same steps for the whole batch; ask for per_sample or dense"
         )
+    if per_sample and not y0.dim():
+        raise ValueError("control per sample needs a batch of states, (batch, ...); got a single number")
+    sizes = tuple(y0.shape[:1]) if per_sample else ()
+    if norm is not None and norm(torch.ones_like(y0)).shape != sizes:
+        raise ValueError(f"the norm must give the shape {sizes} with per_sample={per_sample}")
     atol = max(atol, torch.finfo(y0.dtype).tiny)
     tolerance = Tolerance(
         rtol, atol, norm or (root_mean_square_per_sample if per_sample else root_mean_square)
     )
     settings = Settings(
-        method or Tsit5(), tolerance, controller or Controller(), first_step, max_steps, differentiable, dense
+        method or Tsit5(),
+        tolerance,
+        controller or Controller(),
+        first_step,
+        max_steps,
+        differentiable,
+        dense,
+        per_sample,
     )
     solver = march_per_sample if per_sample else march
     if isinstance(gradient, ContinuousAdjoint):

@@ -10,13 +10,22 @@ import torch
 from torch import Tensor
 
 from regrun.solvers.brownian import BrownianPath, Increment
+from regrun.solvers.checking import (
+    check_finite,
+    check_first_step,
+    check_resolution,
+    check_state,
+    check_steps,
+    check_times,
+    check_tolerances,
+)
 from regrun.solvers.combination import combine
 from regrun.solvers.controller import LEAST_ERROR, Controller
 from regrun.solvers.errors import MaxStepsError, StepSizeUnderflowError
 from regrun.solvers.marching import smallest_step, stacked_stiffness
 from regrun.solvers.solution import Segment, Solution, Statistics
-from regrun.solvers.starting import check_finite, check_times, check_tolerance
-from regrun.solvers.stepping import Field, Norm, Step, Tolerance, at_time, quotient, root_mean_square
+from regrun.solvers.stepping import Field, Step, evaluate, quotient
+from regrun.solvers.tolerance import Norm, Tolerance, root_mean_square
 
 # Rössler's SRIW1, SIAM J. Numer. Anal. 48 (2010): strong order 1.5 for Ito noise that is diagonal or scalar.
 DRIFT_NODES = (0.0, 3 / 4)
@@ -64,7 +73,7 @@ def sdeint(
     Args:
         drift: ``f(t, X)``, of the state's shape.
         diffusion: ``g(t, X)``, of the state's shape: each entry has a noise of its own, unless it is scalar.
-        y0: the initial state ``(batch, ...)``, of real numbers.
+        y0: the initial state ``(batch, ...)``, one tensor of real numbers.
         times: the initial time, then those whose states are returned, ascending; a step ends at each.
         rtol: relative tolerance of a step.
         atol: absolute tolerance of a step.
@@ -82,34 +91,44 @@ def sdeint(
         and whose stiffness is the drift's Jacobian in the direction of its two stages.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of its range, or drift or diffusion gives another shape than the
+            state's.
         NonFiniteFieldError: if the drift or the diffusion is not finite.
         StepSizeUnderflowError: if no step meets the tolerance.
         MaxStepsError: if the end was not reached.
     """
-    when = check_times(torch.as_tensor(times, dtype=torch.float64))
-    check_tolerance(rtol, atol, y0)
+    when = check_times(times)
+    check_state(y0)
+    check_tolerances(rtol, atol)
+    check_steps(first_step, max_steps)
+    check_resolution(rtol, atol, y0)
     if when[-1] < when[0]:
         raise ValueError("the times of a stochastic differential equation must ascend")
-    if first_step is not None and not first_step > 0:
-        raise ValueError(f"first_step must be above 0, got {first_step}")
+    if scalar_noise and not y0.dim():
+        raise ValueError("noise that a sample's entries share needs a batch of states, (batch, ...)")
     shape = (len(y0), *(1,) * (y0.dim() - 1)) if scalar_noise else tuple(y0.shape)
     path = path or BrownianPath(shape, when[0], dtype=y0.dtype, device=y0.device)
     if path.shape != shape:
         raise ValueError(f"the path has shape {path.shape}, and the noise of this state {shape}")
+    if path.dtype != y0.dtype or path.device.type != y0.device.type:
+        raise ValueError(
+            f"the path is in {path.dtype} on {path.device}, and the state in {y0.dtype} on {y0.device}"
+        )
     controller = controller or Controller(grow=2.0)
     atol = max(atol, torch.finfo(y0.dtype).tiny)
     tolerance = Tolerance(rtol, atol, norm or root_mean_square)
     t, y = when[0], y0
-    h = first_step or (when[-1] - t) / 100
     least = smallest_step(y, t, when[-1])
+    h = first_step or max(least, (when[-1] - t) / 100)
+    check_finite(y, t, 0.0)
+    check_first_step(h, t, least)
     states: list[Tensor] = [y]
     taken: list[tuple[float, float, Step]] = []
     segments: list[Segment] = []
     rejected = 0
     last = before = 1.0
     while len(states) < len(when):
-        if len(taken) + rejected == max_steps:
+        if len(taken) + rejected >= max_steps:
             raise MaxStepsError(t, h, max_steps)
         target = when[len(states)]
         landing = h >= (target - t) * (1 - 1e-10)
@@ -165,15 +184,15 @@ def take_noisy_step(
 ) -> Step:
     """One step along a path; ``stages`` of the result are the drift's, then the diffusion's."""
     w, root = noise.w, math.sqrt(h)
-    slopes = [drift(at_time(t, y), y)]
-    noises = [diffusion(at_time(t, y), y)]
+    slopes = [evaluate(drift, t, y, "drift")]
+    noises = [evaluate(diffusion, t, y, "diffusion")]
     ahead = y + slopes[0] * (DRIFT_NODES[1] * h) + noises[0] * (noise.area * (DRIFT_NOISE / h))
-    slopes.append(drift(at_time(t + DRIFT_NODES[1] * h, y), ahead))
+    slopes.append(evaluate(drift, t + DRIFT_NODES[1] * h, ahead, "drift"))
     for node, by_drift, by_noise in zip(NOISE_NODES[1:], NOISE_DRIFT[1:], NOISE_NOISE[1:], strict=True):
         # The method's third drift stage, on which the fourth of the noise depends, is its first once more.
         weights = [h * sum(by_drift), *(root * weight for weight in by_noise)]
         state = combine(weights, [slopes[0], *noises], y)
-        noises.append(diffusion(at_time(t + node * h, y), state))
+        noises.append(evaluate(diffusion, t + node * h, state, "diffusion"))
     integrals = (w, (w.square() - h) / (2 * root), noise.area / h, (w**3 - 3 * h * w) / (6 * h))
     low = sum_products(noises, integrals[:2], BETA[:2])
     high = sum_products(noises, integrals[2:], BETA[2:])

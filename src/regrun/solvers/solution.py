@@ -121,11 +121,14 @@ class Solution:
         """
         if not self.segments:
             raise ValueError("the solution was not kept between its times; solve with dense=True")
-        for segment in self.segments:
-            if min(segment.t, segment.t + segment.h) <= t <= max(segment.t, segment.t + segment.h):
-                return segment
+        # Each ends where the next begins, the last at the last of the times: t + h may be off by a rounding.
         first, last = self.segments[0], self.segments[-1]
-        raise ValueError(f"t = {t:.6g} lies outside of {first.t:.6g} to {last.t + last.h:.6g}")
+        end = max(float(self.times[-1]), last.t + last.h, key=lambda end: abs(end - first.t))
+        ends = [*(segment.t for segment in self.segments[1:]), end]
+        for segment, until in zip(self.segments, ends, strict=True):
+            if min(segment.t, until) <= t <= max(segment.t, until):
+                return segment
+        raise ValueError(f"t = {t:.6g} lies outside of {first.t:.6g} to {end:.6g}")
 
     def at(self, t: float) -> Tensor:
         """The state at any time between the first and the last.

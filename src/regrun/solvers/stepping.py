@@ -2,62 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from regrun.solvers.combination import combine
 from regrun.solvers.tableaus import RungeKutta
+from regrun.solvers.tolerance import Norm, Tolerance
 
 Field = Callable[[Tensor, Tensor], Tensor]
-Norm = Callable[[Tensor], Tensor]
 Time = float | Tensor
-
-
-class Tolerance(NamedTuple):
-    """What an error is measured in: ``atol + rtol * max(|u|, |u_new|)``, entry by entry, then by a norm."""
-
-    rtol: float
-    atol: float
-    norm: Norm
-
-    def measure(self, error: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """The norm of an error in units of the tolerance."""
-        if self.norm is root_mean_square and torch.is_grad_enabled():
-            measured: Tensor = _PooledError.apply(error, before, after, self.rtol, self.atol)
-            return measured
-        scale = torch.maximum(before.abs(), after.abs()).mul(self.rtol).add(self.atol)
-        return self.norm(error / scale)
-
-
-class _PooledError(torch.autograd.Function):
-    """``Tolerance.measure`` for the default norm, with a third of the passes over memory."""
-
-    @staticmethod
-    def forward(ctx: Any, error: Tensor, before: Tensor, after: Tensor, rtol: float, atol: float) -> Tensor:
-        scale = torch.maximum(before.abs(), after.abs()).mul_(rtol).add_(atol)
-        ratio = error / scale
-        result = root_mean_square(ratio)
-        ctx.save_for_backward(ratio, scale, before, after, result)
-        ctx.rtol = rtol
-        return result
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        ratio, scale, before, after, result = ctx.saved_tensors
-        factor = torch.where(result > 0, gradient / (result * ratio.numel()), 0.0)
-        by_error = (ratio / scale).mul_(factor)
-        by_scale = (ratio * by_error).mul_(-ctx.rtol)
-        ahead = after.abs() > before.abs()
-        by_before = (by_scale * before.sign()).masked_fill_(ahead, 0.0)
-        by_after = by_scale.mul_(after.sign()).masked_fill_(~ahead, 0.0)
-        return by_error, by_before, by_after, None, None
 
 
 class Step(NamedTuple):
@@ -74,17 +31,6 @@ class Step(NamedTuple):
     stages: Sequence[Tensor]
     error: Tensor
     stiffness: Tensor | None
-
-
-def root_mean_square(x: Tensor) -> Tensor:
-    """Over all entries: one error for the whole batch. Its gradient at 0 is 0."""
-    return torch.linalg.vector_norm(x) / math.sqrt(x.numel())
-
-
-def root_mean_square_per_sample(x: Tensor) -> Tensor:
-    """Over all entries of each sample: ``(batch,)``."""
-    rows = x.reshape(len(x), -1)
-    return torch.linalg.vector_norm(rows, dim=1) / math.sqrt(rows.shape[1])
 
 
 def take_step(
@@ -113,7 +59,7 @@ def take_step(
     state = before = y
     for node, row in zip(method.nodes, method.rows, strict=True):
         before, state = state, add_scaled(y, h, row, stages)
-        stages.append(field(at_time(t + node * h, y), state))
+        stages.append(evaluate(field, t + node * h, state))
     with nullcontext() if differentiable else torch.no_grad():
         error = tolerance.measure(add_scaled(None, h, method.error, stages), y, state)
         stiffness = None
@@ -140,6 +86,29 @@ def quotient(difference: Tensor, distance: Tensor, norm: Norm) -> Tensor:
     length = norm(distance)
     vanishing = length.detach() == 0
     return (norm(difference) / length.masked_fill(vanishing, 1.0)).masked_fill(vanishing, 0.0)
+
+
+def evaluate(field: Field, t: Time, y: Tensor, name: str = "field") -> Tensor:
+    """``f(t, y)``, in the format of the state.
+
+    Raises:
+        ValueError: unless it has the state's shape.
+    """
+    slope = field(at_time(t, y), y)
+    if not isinstance(slope, Tensor) or slope.is_complex():
+        found = slope.dtype if isinstance(slope, Tensor) else type(slope).__name__
+        raise ValueError(f"the {name} must give a tensor of real numbers; got {found}")
+    if slope.shape != y.shape:
+        raise ValueError(
+            f"the {name} gives the shape {tuple(slope.shape)} for a state of shape {tuple(y.shape)}; "
+            "it must give one number for each entry"
+        )
+    return slope.to(y.dtype)
+
+
+def same_time(field: Field, batch: int) -> Field:
+    """A field that wants one time for each sample, as one of a single time."""
+    return lambda t, y: field(t.expand(batch), y)
 
 
 def at_time(t: Time, y: Tensor) -> Tensor:
