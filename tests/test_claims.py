@@ -17,7 +17,9 @@ from regrun.claims.curves import reduce_curve
 from regrun.claims.expressions import Quantified, Statement
 from regrun.claims.grammar import ClaimError, parse
 from regrun.errors import UserError
+from regrun.report.figures import Headline, arms_figure, curves_figure, save
 from regrun.report.page import interval_svg
+from regrun.report.style import drawable
 from regrun.report.terminal import WIDTH, draw
 from regrun.reproduction.entry import claim_entry
 
@@ -581,3 +583,40 @@ def test_a_ratio_and_a_curve_of_any_size() -> None:
 )
 def test_what_is_infinite_is_judged(line: str, values: list[float | Bounds], expected: Verdict) -> None:
     assert verdict_of(line, {"a": values, "b": values}) is expected
+
+
+def test_steps_that_no_run_has_are_named() -> None:
+    (claim,) = read_claims({"c": {"says": "x", "expect": "at(m[a], 5000) > 1"}}, ARMS)
+    (judgement,) = judge(
+        [claim], lambda leaf, k: reduce_curve("at", leaf.arguments, STEPS, VALUES), lambda _: 3
+    )
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+    words = "at(m[a], 5000) has no value for seeds 0, 1 and 2: it is nan, or these steps were not evaluated"
+    assert judgement.why == words
+
+
+def test_a_claim_s_other_keys_are_checked() -> None:
+    good = {"says": "x", "expect": "m[a] > 1"}
+    for wrong, message in [
+        ({"paper": ["0.5"]}, "claims.c.paper: expected the paper's figures by name, got ['0.5']"),
+        ({"deterministic": "no"}, "claims.c.deterministic: expected true or false, got 'no'"),
+    ]:
+        with pytest.raises(UserError) as error:
+            read_claims({"c": good | wrong}, ARMS)
+        assert str(error.value) == message
+
+
+@pytest.mark.parametrize("size", [1e308, -1e308, 1e151, math.inf, math.nan])
+@pytest.mark.parametrize("other", [1.0, -1e308, 5e307])
+def test_figures_are_drawn_of_numbers_of_any_size(size: float, other: float) -> None:
+    values = drawable(np.array([[1.0, 2.0, size, other], [1.0, 2.0, 3.0, 4.0]]))
+    bands = {"m": {"a": (np.arange(4.0), values)}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for canvas in (
+            curves_figure(["m"], bands, {"a": "#000000"}, Headline(), 1, 2.0),
+            arms_figure(["m"], bands, {"a": "#000000"}, {"a": [0]}),
+        ):
+            assert "<svg" in save("x", "", "", canvas).svg
+    assert "a (1 diverged)" in save("x", "", "", canvas).svg
+    assert np.isnan(values[0, 2])

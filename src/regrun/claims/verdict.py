@@ -93,6 +93,8 @@ def judge_one(
             why = f"{leaf} has no value for {seeds_in_words(unknown)}"
             if set(unknown) & set(lost.get(leaf.curve.arm, ())):
                 why = f"{diverged_in_words(lost)}: {why}"
+            elif leaf.arguments and len(unknown) == seeds:
+                why += ": it is nan, or these steps were not evaluated"
             return Judgement(claim, Verdict.INCONCLUSIVE, why, seeds)
 
     def values_of(statement: Statement) -> tuple[Bounds, ...]:
