@@ -110,6 +110,7 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
     plain = plain_config(cfg)
     check_read(cfg, recombined(cfg))
     check_run_values(plain)
+    read_arms(plain["arms"])
     check_folder("outputs", plain["outputs"])
     check_folder("data_dir", plain["data_dir"])
     check_target_names(plain)

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from regrun.errors import UserError, nearest, one_line
 from regrun.paths import conf_dir
@@ -160,6 +160,8 @@ def check_plugins(cfg: DictConfig) -> None:
     Raises:
         UserError: names the one that is not.
     """
+    if not isinstance(cfg.hydra.verbose, bool | str | ListConfig):
+        raise UserError(f"hydra.verbose: expected true, false or names of loggers, got {cfg.hydra.verbose!r}")
     for name in TYPED[:2]:
         node = OmegaConf.to_container(cfg.hydra[name], resolve=False)
         for key, target in find_targets(node):
