@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import ndcg_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
@@ -60,6 +61,7 @@ from regrun.measures.share import share, unless_nan
 from regrun.models import MLP, Quadratic
 from regrun.models.residues import residue_functions
 from regrun.papers.psl import MatrixFactorization, rankings
+from regrun.papers.sparsemax import jensen_shannon
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -430,6 +432,14 @@ def test_items_of_equal_score_share_their_places() -> None:
     assert same["recall"] == pytest.approx(20 / 30)
     scores[3, 4] = math.nan
     assert all(map(math.isnan, rankings(scores, SimpleNamespace(test=liked, validation=more)).values()))  # type: ignore[arg-type]
+
+
+def test_the_divergence_of_sparse_probabilities_is_scipys() -> None:
+    p = torch.tensor([[0.5, 0.5, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.25, 0.75, 0.0, 0.0]])
+    q = torch.tensor([[0.2, 0.3, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0], [0.25, 0.75, 0.0, 0.0]])
+    expected = torch.from_numpy(jensenshannon(p.double(), q.double(), axis=1) ** 2)  # which is its square root
+    torch.testing.assert_close(jensen_shannon(p.double(), q.double()), expected, rtol=0, atol=1e-7)
+    assert float(jensen_shannon(p, q)[1]) == pytest.approx(math.log(2))
 
 
 def test_a_factorization_that_diverges_says_so() -> None:

@@ -44,6 +44,14 @@ def documents(n: int, length: int, uniform: bool, words: Tensor, generator: torc
     return Documents(x / length, q)
 
 
+def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
+    """The divergence of rows of probabilities, in nats, ``(n,)``; what both give nothing adds nothing."""
+    middle = (p + q) / 2
+    logs = middle.masked_fill(middle == 0, 1).log()
+    apart = F.kl_div(logs, p, reduction="none") + F.kl_div(logs, q, reduction="none")
+    return apart.sum(1) / 2
+
+
 class LabelProportions:
     """Learns the proportions of a document's labels from its words, by a linear map and a loss.
 
@@ -101,13 +109,9 @@ class LabelProportions:
         decay = min(errors, key=lambda d: errors[d])
         weights = self.train(train, decay)
         p = self.map(test.x * WORDS @ weights)
-        middle = (p + test.q) / 2
-        divergence = F.kl_div(middle.log(), p, reduction="none") + F.kl_div(
-            middle.log(), test.q, reduction="none"
-        )
         row = {
             "mse": float(self.error(weights, test)),
-            "divergence": float(divergence.sum(1).mean() / 2),
+            "divergence": float(jensen_shannon(p, test.q).mean()),
             "support": float((p > 0).sum(1).double().mean()),
             "decay": decay,
         }
