@@ -496,6 +496,23 @@ def test_a_complete_run_says_what_data_it_was_made_of(regrun: Callable[..., Any]
     assert "made of" not in regrun(*words, "data_dir=c").out
 
 
+def test_what_was_trained_on_other_data_is_not_measured_on_these(
+    regrun: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A stage is found by its config, which does not say what lay in data_dir."""
+    for place, extra in (("a", 0), ("b", 1)):
+        for split in ("train", "test"):
+            make_tree(tmp_path / place / split, {"cat": 8 + extra, "ant": 8})
+    words = ("dataset=image_folder", "dataset.classes=2", "dataset.size=8", "model=mlp", "logger=csv")
+    words += ("steps=2", "scale=smoke", "probe=none", "procedure=hash_codes")
+    assert regrun(*words, "data_dir=a").code == 0
+    (stage,) = tmp_path.glob("outputs/stages/*")
+    result = regrun(*words, "procedure.neighbours=4", "data_dir=b")
+    assert (result.code, len(result.err.splitlines())) == (2, 1), result.err
+    assert f"{stage.relative_to(tmp_path)} was trained on other data than there are now" in result.err
+    assert regrun(*words, "procedure.neighbours=4", "data_dir=a").code == 0
+
+
 # ------------------------------------------------------------------ real data
 
 

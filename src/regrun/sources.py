@@ -40,8 +40,15 @@ def source_hashes(targets: Iterable[str]) -> dict[str, str]:
             user trusts are left out.
     """
     make_importable()
+    packages = own_packages()
+    return dict(hashes_of(frozenset(t for t in targets if package_of(t) in packages)))
+
+
+@cache
+def hashes_of(targets: frozenset[str]) -> dict[str, str]:
+    """See ``source_hashes``; of targets in packages that count."""
     found: dict[str, str] = {}
-    todo = [defining_module(target) for target in targets if package_of(target) in own_packages()]
+    todo = [defining_module(target) for target in targets]
     while todo:
         module = todo.pop()
         file = file_of(module)

@@ -49,12 +49,18 @@ def cached(sources: Sequence[Path], data_dir: Path, label: str, decode: Callable
         data_dir: the cache lies in it if it can be written, else in the user's own cache folder.
         label: of the cache's folder.
         decode: called where there is no cache, or one of other files or of another version.
+
+    Raises:
+        ValueError: if there cannot be a lock.
     """
     folder, meta = place_of(sources, data_dir, label)
     if (found := read(folder, meta)) is not None:
         return found
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    lock = folder.with_suffix(".lock")
+    if lock.is_dir():
+        raise ValueError(f"{lock} is a folder, where a file is to be; remove it")
+    with FileLock(lock):
         if (found := read(folder, meta)) is not None:
             return found
         write(folder, meta, decode())
