@@ -85,8 +85,8 @@ def uniform_reliability(confidence: Tensor, right: Tensor, bins: int = 15) -> Re
         )
 
     count = total(torch.ones_like(confidence))
-    means = (unless_nan(total(values) / count, confidence) for values in (confidence, right))
-    return Reliability(*means, count)
+    mean, accuracy = (unless_nan(total(values) / count, confidence) for values in (confidence, right))
+    return Reliability(mean, accuracy, count)
 
 
 def classwise_error(p: Tensor, y: Tensor, bins: int = 15) -> Tensor:
