@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from regrun.environment import available_cores
 from regrun.record import Record
 
 torch.set_num_threads(1)
+if hasattr(signal, "SIGHUP"):  # under nohup it is ignored, by what the tests start, too
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 CHECKOUT = Path(__file__).parents[1]
 COSTLY = {"reproduced", "undisturbed"}  # fixtures that each worker would set up for itself
 SMOKE = ("experiment=grokking", "scale=smoke", "logger=csv")

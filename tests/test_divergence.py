@@ -30,7 +30,10 @@ LEDGER = sorted((CHECKOUT / "outputs" / "ledger").glob("*.json"))
 def recorded(folder: Path, rows: list[Mapping[str, float]], ended_by: Exception | None = None) -> Record:
     """A run that has measured these rows, ten steps apart, and is complete or was ended by an error."""
     record = Record(folder)
-    record.begin({"identity": folder.name, "steps": 10 * len(rows)}, {})
+    what = {"identity": folder.name, "experiment": "e", "arm": "a", "seed": 0, "scale": "small"}
+    how = {"command": "regrun", "device": "cpu", "precision": "32-true"}
+    environment = {"versions": {}, "commit": None}
+    record.begin({**what, **how, "steps": 10 * len(rows), "environment": environment}, {})
     for k, row in enumerate(rows):
         record.log(10 * k, row)
     if ended_by is None:

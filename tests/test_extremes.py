@@ -640,7 +640,13 @@ MEASURES: dict[str, Callable[[Tensor, Tensor], Any]] = {
         t, y, torch.Generator().manual_seed(0)
     ),
 }
-NO_MEASURES = ("looking.", "timing.", "lanczos.", "landscape.Loss")  # of networks, clocks, operators
+NO_MEASURES = ("looking.", "timing.", "lanczos.", "band_lanczos.", "landscape.Loss")  # of networks, or clocks
+    "looking.",
+    "timing.",
+    "lanczos.",
+    "band_lanczos.",
+    "landscape.Loss",
+)  # of networks, clocks, operators
 
 
 def parts(found: Any) -> Iterator[Tensor]:

@@ -22,12 +22,17 @@ from regrun.job import Outcome, job
 from regrun.paths import conf_dir
 from regrun.recombine import recombined
 from regrun.record import Status
+from regrun.run import is_first_process
 from regrun.sweep import SweepUnfinishedError
+
+# What Lightning tells the further processes of a run, which find their folder as the first one does.
+OF_LIGHTNING = ("hydra.run.dir=", "hydra.job.name=", "hydra.output_subdir=")
 
 
 def run_hydra(words: list[str]) -> int:
     """Hand the command to Hydra, once it has been checked."""
     # Hydra's parser stumbles over -m between overrides.
+    words = [word for word in words if is_first_process() or not word.startswith(OF_LIGHTNING)]
     words.sort(key=lambda word: word not in ("-m", "--multirun"))
     options = get_args_parser().parse_args(words)
     check_options(options)

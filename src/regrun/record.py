@@ -481,7 +481,7 @@ class Record:
             names = [entry.name for entry in self.directory.iterdir()]
         except (FileNotFoundError, NotADirectoryError):
             return
-        begun = self.manifest_file.name in names
+        begun = self.manifest_file.name in names or {self.result_file.name, LOCK} <= {*names}
         # A run that was killed before its first word leaves a lock, and perhaps a file half written.
         known = (*FILES, *FOLDERS) if begun else (LOCK,)
         foreign = sorted(name for name in names if name not in known and not PARTIAL.fullmatch(name))

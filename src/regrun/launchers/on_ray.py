@@ -15,6 +15,7 @@ from regrun.errors import UserError, one_line
 from regrun.launchers.task import Resources, Task, ended, lost
 from regrun.record import Status
 from regrun.run import STOP
+from regrun.whitelist import read_trust
 
 LOOK_EVERY = 0.5  # seconds between looks whether to stop
 PATIENCE = 90.0  # seconds that cancelled runs have to save themselves
@@ -57,6 +58,7 @@ def run_on_ray(
             reason = f"{socket.gethostname()} does not see {folder}: the machines of a cluster must share it"
             return ended(overrides, Status.FAILED, reason)
         os.environ.update(variables)
+        read_trust()
         return task(overrides, number, ray.get_runtime_context().get_task_id())
 
     references = [
