@@ -641,12 +641,6 @@ MEASURES: dict[str, Callable[[Tensor, Tensor], Any]] = {
     ),
 }
 NO_MEASURES = ("looking.", "timing.", "lanczos.", "band_lanczos.", "landscape.Loss")  # of networks, or clocks
-    "looking.",
-    "timing.",
-    "lanczos.",
-    "band_lanczos.",
-    "landscape.Loss",
-)  # of networks, clocks, operators
 
 
 def parts(found: Any) -> Iterator[Tensor]:
