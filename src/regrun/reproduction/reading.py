@@ -57,8 +57,7 @@ class Reading:
         key = (arm, seed)
         if key not in self._divergence:
             run = self.runs.get(key)
-            own = run is not None and run.record.manifest().get("identity", run.identity) == run.identity
-            self._divergence[key] = divergence(run.record) if run is not None and own else ""
+            self._divergence[key] = divergence(run.record) if run is not None and is_own(run) else ""
         return self._divergence[key]
 
     def diverged(self) -> dict[str, list[int]]:
@@ -132,6 +131,14 @@ class Reading:
             if name not in curves:  # measured once, at the end
                 curves[name] = (last, np.asarray([value], float))
         return curves
+
+
+def is_own(run: PlannedRun) -> bool:
+    """Whether a record says that it is that of a run; one that is damaged says nothing."""
+    try:
+        return bool(run.record.manifest().get("identity", run.identity) == run.identity)
+    except DamagedError:
+        return False
 
 
 def is_edited(run: PlannedRun) -> bool:
