@@ -11,7 +11,7 @@ from regrun.catalogue import find
 from regrun.matrix.config import load_table
 from regrun.reproduction.experiment import load_experiment
 from regrun.verbs.listing import run as list_things
-from regrun.verbs.reproduce import parser
+from regrun.verbs.reproduce import parser, take_scale
 
 TEXTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
 COMMANDS = [
@@ -36,6 +36,7 @@ def test_every_command_in_the_documents_is_right(
         assert name == "outputs/..." or name == "soft_orthogonality" or find(name)
     elif words[0] == "reproduce":
         options = parser().parse_intermixed_args(words[1:])
+        take_scale(options)
         assert load_experiment(options.name, options.scale, options.overrides, options.config_dir).claims
     elif words[0] == "matrix":
         assert load_table(words[1])

@@ -18,6 +18,7 @@ from regrun.record import Record
 from regrun.reproduction.experiment import load_experiment
 from regrun.run import STOP
 from regrun.sources import defining_module, source_hashes
+from regrun.whitelist import read_trust
 
 Command = Callable[..., Result]
 
@@ -66,6 +67,7 @@ def test_the_files_of_ones_own_package_count_too(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     assert source_hashes(["a_paper_of_mine.Method"]) == {}
     monkeypatch.setenv("REGRUN_TRUST", "a_paper_of_mine")
+    read_trust()
     sources.root_of.cache_clear()
     before = source_hashes(["a_paper_of_mine.Method"])
     names = {f"a_paper_of_mine{word}" for word in (".method", ".parts", ".more")}
