@@ -14,6 +14,7 @@ import torch
 
 from regrun.environment import available_cores
 from regrun.record import Record
+from regrun.whitelist import read_trust
 
 torch.set_num_threads(1)
 if hasattr(signal, "SIGHUP"):  # under nohup it is ignored, by what the tests start, too
@@ -55,6 +56,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     torch.manual_seed(0)
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "REGRUN_TRUST"):
         monkeypatch.delenv(name, raising=False)
+    read_trust()
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("COLUMNS", "200")

@@ -12,6 +12,7 @@ from regrun.matrix.config import load_table
 from regrun.reproduction.experiment import load_experiment
 from regrun.verbs.listing import run as list_things
 from regrun.verbs.reproduce import parser, take_scale
+from regrun.whitelist import read_trust
 
 TEXTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
 COMMANDS = [
@@ -29,6 +30,7 @@ def test_every_command_in_the_documents_is_right(
     words = shlex.split(re.sub(r"    .*", "", command))[1:]
     monkeypatch.chdir(CHECKOUT / "tests" / "own_paper")
     monkeypatch.setenv("REGRUN_TRUST", "orthogonality_paper")
+    read_trust()
     if words[0] == "list":
         assert list_things(["grokking"]) == 0
     elif words[0] == "show":
