@@ -144,7 +144,7 @@ def test_one_that_diverges_does_not_take_the_others_along(regrun: Command, tmp_p
     words = ["optimizer=sgd", "optimizer.lr=0.1,1e30", "seed=0", "engine=vmap", "regularizer=softmax_fp64"]
     result = regrun("-m", *SMOKE, *words)
     assert result.code == 1
-    assert "1 complete, 1 failed" in result.out
+    assert "1 complete, 1 diverged" in result.out
     assert "step 2" in result.out
     statuses = {Record(folder).status for folder in records(tmp_path)}
     assert statuses == {Status.COMPLETE, Status.FAILED}
