@@ -55,6 +55,7 @@ def refused(result: Result, says: str, folder: Path) -> None:
         (["batch_size=all"], "procedure.batch_size: expected int | null, got 'all'"),
         (["seed=first"], "seed: expected int, got 'first'"),
         (["steps=0"], "at least 1"),
+        (["optimizer.lr=-1"], "optimizer: Invalid learning rate: -1"),
         (["regularizer=[stablemax,softmax_fp16]"], "stablemax and softmax_fp16 both replace the loss"),
         (["model=transformer", "dataset=sparse_parity"], "reads symbols"),
         (["procedure._target_=os.system"], "outside the packages a config may use"),

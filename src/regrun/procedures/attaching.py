@@ -37,6 +37,8 @@ def check_parts(task: Supervised) -> None:
                 f"targets of shape {tuple(y.shape)}", output.logits, "cannot be compared with outputs"
             ):
                 task.criterion.score(output, Batch(x, y, torch.arange(len(x))))
+            with naming_the_optimizer():
+                task.make_optimizer((n, p) for n, p in task.named_parameters() if p.requires_grad)
     finally:
         task.model.train(training)
 
@@ -51,6 +53,17 @@ def taking(part: str, given: torch.Tensor, words: str = "cannot take inputs") ->
     except Exception as error:
         shape = f"of shape {tuple(given.shape)} and {str(given.dtype).removeprefix('torch.')}"
         raise ValueError(f"{part} {words} {shape}: {one_line(error)}") from error
+
+
+@contextmanager
+def naming_the_optimizer() -> Iterator[None]:
+    """Say of what goes wrong within the block that it is the optimizer's settings."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(f"optimizer: {one_line(error)}") from error
 
 
 def check_splits(task: Supervised) -> None:
