@@ -8,7 +8,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from regrun.app import CONFIG_NAME, HYDRA_VERSION_BASE, record_path, register_resolvers
+from regrun.app import CONFIG_NAME, HYDRA_VERSION_BASE, record_path, prepare_hydra
 from regrun.composition import Composer
 from regrun.errors import UserError
 from regrun.paths import conf_dir
@@ -18,7 +18,7 @@ Loaded = tuple[ConfigLoader, DictConfig]
 
 @pytest.fixture(scope="module")
 def loaded() -> Iterator[Loaded]:
-    register_resolvers()
+    prepare_hydra()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base=HYDRA_VERSION_BASE):
         sweep = compose(CONFIG_NAME, ["experiment=grokking"], return_hydra_config=True)

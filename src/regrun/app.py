@@ -16,7 +16,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from regrun.arms import arm_name, folder_name, read_arms
-from regrun.catalogue import components, experiments, read_yaml
+from regrun.catalogue import names, parents
+from regrun.config.scales import scale_choices
+from regrun.config.source import register_source
 from regrun.config_files import GROUPS, folders_of
 from regrun.effect import check_read
 from regrun.environment_values import register_environment
@@ -34,16 +36,17 @@ from regrun.hydra_settings import (
 from regrun.identity import fingerprint
 from regrun.paths import conf_dir
 from regrun.placement import in_brief
-from regrun.recombine import SEVERAL, SINGLE, find_config, parents, recombined
+from regrun.recombine import SEVERAL, SINGLE, find_config, recombined
 from regrun.run_values import check_run_values
 from regrun.whitelist import check_target_names
 
 LISTED = 8  # names in a message
 
 
-def register_resolvers() -> None:
-    """Teach OmegaConf where a record lies, ``${regrun.record:}``, and what ``${oc.env:...}`` may read."""
+def prepare_hydra() -> None:
+    """Teach Hydra how a paper's file is read, and what ``${regrun.record:}`` and ``${oc.env:...}`` are."""
     register_environment()
+    register_source()
     OmegaConf.register_new_resolver("regrun.record", lambda *, _root_: str(record_path(_root_)), replace=True)
 
 
@@ -151,7 +154,7 @@ def check_names(overrides: Sequence[str]) -> None:
 
 def one_of(group: str) -> str:
     """What may be chosen of a group, in words."""
-    known = [entry.name for entry in (*experiments(), *components()) if entry.group == group]
+    known = names(group)
     none = next((f"; {group}={name} chooses none" for name in ("none", "csv") if name in known), "")
     return f"a name ({', '.join(known[:LISTED])}{', ...' if len(known) > LISTED else ''}){none}"
 
@@ -169,14 +172,13 @@ def check_scale(cfg: DictConfig) -> None:
     It would run at the size of the other's ``small``, and say otherwise.
     """
     name, scale = experiment_name(cfg), str(cfg.scale)
-    if find_config(cfg, f"scale_for/{name}-{scale}"):
+    if find_config(cfg, f"scale_for/{name}-{scale}") is not None:
         return
-    file = find_config(cfg, f"experiment/{name}")
-    for parent in parents(read_yaml(file)) if file else []:
-        if find_config(cfg, f"scale_for/{parent}-{scale}"):
+    for parent in parents(find_config(cfg, f"experiment/{name}") or {}):
+        if find_config(cfg, f"scale_for/{parent}-{scale}") is not None:
             raise UserError(
                 f"the experiment {name} has no scale {scale}, and {parent}, which it builds on, has one: "
-                f"write scale_for/{name}-{scale}.yaml (defaults: [{parent}-{scale}, _self_] keeps to it)"
+                f"scales: {{{scale}: {{like: {parent}}}}} in its file keeps to it"
             )
 
 
@@ -190,18 +192,20 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> D
     Raises:
         UserError: in plain words, with the nearest right spelling.
     """
-    register_resolvers()
+    prepare_hydra()
     check_typed(overrides)
     check_names(overrides)
     search = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"] if config_dir else []
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base=HYDRA_VERSION_BASE):
         try:
-            cfg = compose(CONFIG_NAME, [*overrides, *search], return_hydra_config=True)
+            folders = [conf_dir(), *([Path(config_dir)] if config_dir else [])]
+            words = [*overrides, *scale_choices(overrides, folders), *search]
+            cfg = compose(CONFIG_NAME, words, return_hydra_config=True)
         except Exception as error:  # Hydra raises whatever a config leads it to
             raise explain(error, overrides, search) from error
     if search:
-        check_hydra_node(cfg, [*overrides, *search])
+        check_hydra_node(cfg, words)
     check_plugins(cfg)
     return cfg
 
@@ -244,10 +248,12 @@ def unswept(overrides: Sequence[str]) -> list[str]:
 
 def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = ()) -> UserError:
     """Hydra's error as one line, with the nearest right spelling where a name is wrong."""
+    if isinstance(error, UserError):
+        return error
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.removesuffix(".yaml").rpartition("/")
-        known = [option for option in error.options or [] if option != name]
-        known = known or [entry.name for entry in components() if entry.group == group]
+        known = names(group) if group == "procedure" else []  # those of papers, too
+        known = known or [option for option in error.options or [] if option != name] or names(group)
         if not group:
             return UserError(f"there is no config {name!r}")
         hint = nearest(name, known) or (f" (known: {', '.join(sorted(known))})" if known else "")

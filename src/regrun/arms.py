@@ -83,13 +83,23 @@ def _family_values(name: str, node: Mapping[str, Any]) -> list[Any]:
 
 
 def _overrides(name: str, node: Any) -> tuple[str, ...]:
-    if not isinstance(node, list) or not all(isinstance(word, str) for word in node):
-        raise UserError(f"arms.{name}: expected a list of overrides, got {node!r}")
-    for word in node:
-        key = word.split("=", 1)[0].lstrip("+~")
-        if group_of(key) in NOT_FOR_ARMS or "@hydra" in key:
-            raise UserError(f"arms.{name}: {word} says where or how to run, and is for the command line")
+    check_words(f"arms.{name}", node)
     return tuple(node)
+
+
+def check_words(where: str, node: Any) -> None:
+    """Raise ``UserError`` for what is not a list of overrides that an experiment may make."""
+    if not isinstance(node, list) or not all(isinstance(word, str) for word in node):
+        raise UserError(f"{where}: expected a list of overrides, got {node!r}")
+    for word in node:
+        key = key_of(word)
+        if group_of(key) in NOT_FOR_ARMS or "@hydra" in key:
+            raise UserError(f"{where}: {word} says where or how to run, and is for the command line")
+
+
+def key_of(override: str) -> str:
+    """What an override sets."""
+    return override.split("=", 1)[0].lstrip("+~")
 
 
 def arm_name(overrides: Sequence[str], arms: Mapping[str, Arm]) -> str:
@@ -115,7 +125,7 @@ def folder_name(words: str) -> str:
 
 def is_of_the_arm(override: str) -> bool:
     """Whether an override belongs to an arm, rather than saying where or how often it runs."""
-    key = override.split("=", 1)[0].lstrip("+~")
+    key = key_of(override)
     if key == "trainer.precision":
         return True
     return key not in NOT_OF_THE_ARM and group_of(key) not in NOT_OF_THE_ARM_GROUPS

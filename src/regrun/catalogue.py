@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +40,34 @@ class Entry:
     Attributes:
         group: ``experiment``, ``dataset``, ...
         name: what one types after ``group=``.
-        says: one line about it.
-        file: its config.
+        file: its config, or its paper's.
     """
 
     group: str
     name: str
-    says: str
     file: Path
+
+    @property
+    def text(self) -> str:
+        """Its config as it stands; of a paper's procedure, its part of the paper's file."""
+        text = self.file.read_text(encoding="utf-8")
+        own = {name: lines for name, _, lines in procedures_in(text)} if self.is_part else {}
+        return own.get(self.name.rpartition("/")[2], text)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is a paper's procedure, which has no file of its own."""
+        return self.group == "procedure" and self.file.parent.name == "experiment"
+
+    @cached_property
+    def says(self) -> str:
+        """One line about it: the title of an experiment's paper, else the comment at the top."""
+        text = self.file.read_text(encoding="utf-8")
+        if self.is_part:
+            comments = {name: comment for name, comment, _ in procedures_in(text)}
+            return comments[self.name.rpartition("/")[2]]
+        title = title_of(self.file, text) if self.group == "experiment" else None
+        return title or first_comment(text)
 
     def matches(self, words: Sequence[str]) -> bool:
         """Whether every word stands in the group, the name or the line."""
@@ -54,12 +77,12 @@ class Entry:
 
 def experiments(folders: Sequence[Path] = ()) -> list[Entry]:
     """Every experiment, in regrun's configs and in further folders."""
-    return list(_entries("experiment", folders))
+    return list(entries_of("experiment", folders))
 
 
 def components(folders: Sequence[Path] = ()) -> list[Entry]:
     """Every component of every group."""
-    return [entry for group in COMPONENT_GROUPS for entry in _entries(group, folders)]
+    return [entry for group in COMPONENT_GROUPS for entry in entries_of(group, folders)]
 
 
 def find(name: str, folders: Sequence[Path] = ()) -> Entry:
@@ -94,28 +117,63 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
-def title_of(file: Path) -> str | None:
+def title_of(file: Path, text: str) -> str | None:
     """The title of an experiment's paper, if it has one.
 
     Raises:
         UserError: if what it says of its paper is not keys and values.
     """
+    if match := re.search(r"^paper:\n  title: (.+)$", text, re.MULTILINE):  # as regrun's own have it
+        return str(yaml.safe_load(match[1]))
     paper = read_yaml(file).get("paper") or {}
     if not isinstance(paper, dict):
         raise UserError(f"{file}: paper: expected keys and values, got {paper!r}")
     return str(paper["title"]) if "title" in paper else None
 
 
-def _entries(group: str, folders: Sequence[Path]) -> Iterator[Entry]:
+def parents(content: Mapping[str, Any]) -> list[str]:
+    """The experiments that an experiment's file builds on: ``defaults: [grokking, _self_]``."""
+    return [
+        entry.removeprefix("/experiment/")
+        for entry in content.get("defaults") or []
+        if isinstance(entry, str) and entry != "_self_"
+    ]
+
+
+def names(group: str, folders: Sequence[Path] = ()) -> list[str]:
+    """What one may type after ``group=``."""
+    return [entry.name for entry in entries_of(group, folders)]
+
+
+def entries_of(group: str, folders: Sequence[Path] = ()) -> Iterator[Entry]:
+    """Every choice of a group, in regrun's configs and in further folders."""
     for folder in (conf_dir(), *folders):
         for file in sorted((folder / group).glob("**/*.yaml")):
-            name = file.relative_to(folder / group).with_suffix("").as_posix()
-            title = title_of(file) if group == "experiment" else None
-            yield Entry(group, name, title or _first_comment(file), file)
+            yield Entry(group, file.relative_to(folder / group).with_suffix("").as_posix(), file)
+        for file in sorted((folder / "experiment").glob("**/*.yaml")) if group == "procedure" else ():
+            paper = file.relative_to(folder / "experiment").with_suffix("").as_posix()
+            for name, _, _ in procedures_in(file.read_text(encoding="utf-8")):
+                yield Entry(group, f"{paper}/{name}", file)
 
 
-def _first_comment(file: Path) -> str:
-    for line in file.read_text(encoding="utf-8").splitlines():
+def procedures_in(text: str) -> Iterator[tuple[str, str, str]]:
+    """The procedures that a paper's file has, read as text: name, the comment beside it, and its lines."""
+    lines = text.splitlines()
+    starts = [k for k, line in enumerate(lines) if line.startswith("procedures:")]
+    rest = lines[starts[0] + 1 :] if starts else []
+    end = next((k for k, line in enumerate(rest) if line and line[0] not in " #"), len(rest))
+    heads = [
+        k for k, line in enumerate(rest[:end]) if line[:2] == "  " and line[2:3].isalpha() and ":" in line
+    ]
+    for head, after in pairwise([*heads, end]):
+        name, _, comment = rest[head].partition(":")
+        own = [line[4:] for line in rest[head + 1 : after]]
+        yield name.strip(), comment.strip(" #"), "\n".join(own).rstrip()
+
+
+def first_comment(text: str) -> str:
+    """The first line of a config that is a comment to people."""
+    for line in text.splitlines():
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ")
     return ""

@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regrun.app import explain
-from regrun.hydra_settings import check_same, check_typed
+from regrun.config.scales import scale_choices
+from regrun.hydra_settings import check_same, check_typed, config_folders
 
 KEPT = 32  # configs to which values are given; one is about a megabyte
 
@@ -46,7 +47,8 @@ class Composer:
             UserError: in plain words.
         """
         try:
-            parsed = self.parser.parse_overrides(list(overrides))
+            chosen = scale_choices(overrides, config_folders(self.sweep))
+            parsed = self.parser.parse_overrides([*overrides, *chosen])
             values = [override for override in parsed if self._gives_value(override)]
             files = (override for override in parsed if override not in values)
             config = self._chosen(tuple(str(override.input_line) for override in files)).copy()

@@ -11,7 +11,7 @@ from regrun.catalogue import COMPONENT_GROUPS, read_yaml
 from regrun.errors import UserError, one_line
 from regrun.paths import conf_dir
 
-GROUPS = ("experiment", "scale_for", *COMPONENT_GROUPS)
+GROUPS = ("experiment", *COMPONENT_GROUPS)
 LARGEST = 2**20  # bytes
 DEEPEST = 40  # levels of nesting
 MOST_NODES = 100_000  # with what aliases stand for spelt out
@@ -31,6 +31,11 @@ def check_config_dir(folder: Path) -> None:
             raise UserError(
                 f"--config-dir {folder} holds no regrun configs: expected folders such as experiment/, "
                 "dataset/ or regularizer/ with .yaml files"
+            )
+        if (folder / "scale_for").exists():
+            raise UserError(
+                f"{folder / 'scale_for'}: an experiment's own file says what it is at a scale: "
+                "scales: {smoke: [steps=4]}"
             )
         for group, file in config_files(folder):
             check_new(group, file, folder)

@@ -15,9 +15,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regrun.app import check_command, explain
+from regrun.config.scales import scale_choices
 from regrun.console import complain
 from regrun.errors import UserError
-from regrun.hydra_settings import CONFIG_NAME, HYDRA_VERSION_BASE, check_typed
+from regrun.hydra_settings import CONFIG_NAME, HYDRA_VERSION_BASE, check_typed, config_folders
 from regrun.job import Outcome, job
 from regrun.paths import conf_dir
 from regrun.recombine import recombined
@@ -51,6 +52,8 @@ def run_hydra(words: list[str]) -> int:
     # Hydra would print its own errors, with hints that do not fit here; with this it raises them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     task = job if options.multirun else single
+    if cfg is not None and not options.multirun:
+        words += scale_choices(options.overrides, config_folders(cfg))
     sys.argv[1:] = words
     try:
         decorate = hydra.main(

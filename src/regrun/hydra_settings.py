@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -77,7 +78,18 @@ def task_overrides(cfg: DictConfig) -> list[str]:
     Args:
         cfg: with its ``hydra`` node.
     """
-    return raw_list(cfg.hydra.overrides.task)
+    from regrun.config.scales import scale_choices
+
+    words = raw_list(cfg.hydra.overrides.task)
+    places = [word for word in words if word.startswith(("experiment=", "scale="))]
+    added = scale_choices(places, config_folders(cfg))
+    return [word for word in words if word not in added]
+
+
+def config_folders(cfg: DictConfig) -> list[Path]:
+    """The folders of configs that a config was composed from."""
+    sources = [source for source in cfg.hydra.runtime.config_sources if source.schema == "file"]
+    return [Path(str(source.path).removeprefix("file://")) for source in sources]
 
 
 def raw_list(node: Any) -> list[str]:

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
-from regrun.app import experiment_name, plain_config, register_resolvers
+from regrun.app import experiment_name, plain_config, prepare_hydra
 from regrun.arms import arm_name, read_arms
 from regrun.console import Display
 from regrun.divergence import divergence
@@ -28,7 +28,7 @@ from regrun.record import Record, RecordBusyError, Status
 from regrun.run import STOP, Run, command_line, is_first_process
 
 # A job is unpickled in workers of other processes by importing this module.
-register_resolvers()
+prepare_hydra()
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 RUNNING = threading.Lock()  # held while this process executes a run

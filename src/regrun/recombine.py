@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from regrun.catalogue import read_yaml
+from regrun.catalogue import parents
+from regrun.config.scales import read_config
 from regrun.errors import UserError
-from regrun.hydra_settings import task_overrides
+from regrun.hydra_settings import config_folders, task_overrides
 
 # Groups of which a run has one member, and groups of which it has several, keyed by name.
 SINGLE = ("dataset", "label_noise", "pixels", "attention", "model", "optimizer", "schedule", "procedure")
@@ -65,14 +65,13 @@ def component(cfg: DictConfig, group: str, name: str) -> dict[str, Any] | None:
 
     ``None`` if there is no such file, or if it is composed in some other way.
     """
-    file = find_config(cfg, f"{group}/{name}")
-    if file is None:
+    fresh = find_config(cfg, f"{group}/{name}")
+    if fresh is None:
         return None
-    fresh = read_yaml(file)
     for part in fresh.pop("defaults", []):
         if part == "_self_":
             continue
-        other, at, key = str(part).partition("@")
+        other, at, key = str(part).removeprefix(f"/{group}/").partition("@")
         whole = component(cfg, group, other) if at else None
         if whole is None:
             return None
@@ -86,28 +85,15 @@ def tuning(cfg: DictConfig) -> list[dict[str, Any]]:
     These are regrun's defaults, the experiment with those that it builds on, and its scale.
     """
     name = str(cfg.hydra.runtime.choices.experiment)
-    scale = find_config(cfg, f"scale_for/{name}-{cfg.scale}")
-    return [
-        *(read_yaml(file) for file in [find_config(cfg, "config")] if file),
-        *lineage(cfg, name),
-        *([read_yaml(scale)] if scale else []),
-    ]
+    found = (find_config(cfg, "config"), find_config(cfg, f"scale_for/{name}-{cfg.scale}"))
+    defaults, scale = ([content] if content is not None else [] for content in found)
+    return [*defaults, *lineage(cfg, name), *scale]
 
 
 def lineage(cfg: DictConfig, name: str) -> list[dict[str, Any]]:
     """An experiment's file, after those of the experiments that it builds on."""
-    file = find_config(cfg, f"experiment/{name}")
-    content = read_yaml(file) if file else {}
+    content = find_config(cfg, f"experiment/{name}") or {}
     return [found for parent in parents(content) for found in lineage(cfg, parent)] + [content]
-
-
-def parents(content: Mapping[str, Any]) -> list[str]:
-    """The experiments that an experiment's file builds on: ``defaults: [grokking, _self_]``."""
-    return [
-        entry.removeprefix("/experiment/")
-        for entry in content.get("defaults") or []
-        if isinstance(entry, str) and entry != "_self_"
-    ]
 
 
 def tuned_for(files: Sequence[Mapping[str, Any]], group: str, chosen: object) -> Sequence[Mapping[str, Any]]:
@@ -126,13 +112,10 @@ def tuned_for(files: Sequence[Mapping[str, Any]], group: str, chosen: object) ->
     return files[since:] if choice == chosen else []
 
 
-def find_config(cfg: DictConfig, name: str) -> Path | None:
-    """A config's file, in the first folder of Hydra's search path that has it."""
-    for source in cfg.hydra.runtime.config_sources:
-        file = Path(str(source.path).removeprefix("file://")) / f"{name}.yaml"
-        if source.schema == "file" and file.is_file():
-            return file
-    return None
+def find_config(cfg: DictConfig, name: str) -> dict[str, Any] | None:
+    """A config's content, in the first folder of Hydra's search path that has it."""
+    found = (read_config(folder, name) for folder in config_folders(cfg))
+    return next((content for content in found if content is not None), None)
 
 
 def overridden_keys(cfg: DictConfig, group: str) -> list[str]:

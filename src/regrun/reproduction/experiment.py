@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from regrun.app import compose_config, plain_config
-from regrun.arms import LONGEST_NAME, Arm, read_arms
-from regrun.catalogue import experiments
+from regrun.arms import LONGEST_NAME, Arm, key_of, read_arms
+from regrun.catalogue import names
 from regrun.claims import Claim, read_claims
 from regrun.claims.config import check_measured
 from regrun.config_files import folders_of
@@ -152,7 +152,7 @@ def load_experiment(name: str, scale: str, overrides: Sequence[str], config_dir:
     Raises:
         UserError: in plain words, with the nearest right spelling.
     """
-    known = [entry.name for entry in experiments(folders_of([config_dir]))]
+    known = names("experiment", folders_of([config_dir]))
     if name not in known:
         raise UserError(f"there is no experiment {name!r}{nearest(name, known)} (regrun list experiment)")
     for word in overrides:
@@ -196,8 +196,3 @@ def check_headline(report: Mapping[str, Any], arms: Mapping[str, Arm]) -> None:
             raise UserError(
                 f"report.arms: unknown arm {name!r}{nearest(name, arms)} (known: {', '.join(arms)})"
             )
-
-
-def key_of(override: str) -> str:
-    """What an override sets."""
-    return override.split("=", 1)[0].lstrip("+~")

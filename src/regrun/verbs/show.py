@@ -38,7 +38,7 @@ def run(words: Sequence[str]) -> int:
         show_experiment(entry, options.overrides, options.config_dir)
     else:
         OUT.print(Text(f"{entry.group}={entry.name}", style="bold"))
-        OUT.print(in_colours(entry.file.read_text(encoding="utf-8")), soft_wrap=True)
+        OUT.print(in_colours(entry.text), soft_wrap=True)
     return 0
 
 

@@ -1,0 +1,1 @@
+"""From config files to the config of a run."""

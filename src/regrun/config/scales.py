@@ -1,0 +1,181 @@
+"""The scales of an experiment: what it changes to run in seconds, or as its authors ran it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regrun.arms import check_words, group_of, key_of
+from regrun.catalogue import COMPONENT_GROUPS, parents, read_yaml
+from regrun.config.paper_file import SECTIONS, Section, find_section, load, sections_of
+from regrun.errors import UserError, nearest
+from regrun.hydra_settings import parse_overrides
+from regrun.paths import conf_dir
+
+KEYS = ("like", "base", "last", "arms", "claims", "report", "paper")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What an experiment changes at a scale.
+
+    Attributes:
+        like: the experiment whose scale of the same name comes first, if any.
+        choices: the option that it chooses of each group; an arm or the command line may choose another.
+        content: all else, as a config.
+        last: overrides at the end of every arm's own.
+    """
+
+    like: str | None = None
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, Any] = field(default_factory=dict)
+    last: Sequence[str] = ()
+
+
+def read_config(folder: Path, name: str) -> dict[str, Any] | None:
+    """A config as regrun itself reads it; ``None`` if the folder has none of this name.
+
+    The choices of a scale stand in its ``defaults`` as an experiment's do.
+    """
+    section = find_section(folder, name)
+    if section is None:
+        file = folder / f"{name}.yaml"
+        if not file.is_file():
+            return None
+        return {key: value for key, value in read_yaml(file).items() if key not in SECTIONS}
+    if section.kind == "procedures":
+        return dict(sections_of(section.file, section.kind)[section.name])
+    scale = read_scale(section)
+    return {"defaults": [{f"override /{key}": name} for key, name in scale.choices.items()], **scale.content}
+
+
+def hydra_config(section: Section) -> dict[str, Any]:
+    """A section as Hydra is to have it: chosen by interpolation, it may choose nothing itself."""
+    if section.kind == "procedures":
+        return dict(sections_of(section.file, section.kind)[section.name])
+    scale = read_scale(section)
+    content = dict(scale.content)
+    if scale.like is not None:
+        content["defaults"] = [f"{scale.like}-{section.name}", "_self_"]
+    if last := last_words(section):
+        content["arms"] = {name: with_last(arm, last) for name, arm in arms_at(section).items()}
+    return content
+
+
+def read_scale(section: Section) -> Scale:
+    """What a section says of a scale.
+
+    It is a list of overrides, or a mapping: ``base`` is that list, ``last`` comes after each arm's own,
+    ``arms``, ``claims``, ``report`` and ``paper`` are as in the experiment, whose own they add to or replace,
+    and ``like`` names an experiment whose scale comes before.
+
+    Raises:
+        UserError: names what is not as it should be.
+    """
+    node = sections_of(section.file, section.kind)[section.name]
+    where = f"{section.file}: scales.{section.name}"
+    if isinstance(node, list):
+        node = {"base": node}
+    if not isinstance(node, Mapping):
+        raise UserError(f"{where}: expected a list of overrides, or {', '.join(KEYS)}, got {node!r}")
+    for key in node:
+        if key not in KEYS:
+            raise UserError(f"{where}: unknown key {key!r}{nearest(str(key), KEYS)}")
+    for key in ("base", "last"):
+        check_words(f"{where}.{key}", node.get(key) or [])
+    choices: dict[str, Any] = {}
+    content = {key: node[key] for key in ("arms", "claims", "report", "paper") if key in node}
+    for override in parse_overrides(node.get("base") or []):
+        key, value = override.key_or_group, override.value()
+        if override.is_delete() or override.package or override.is_sweep_override():
+            raise UserError(f"{where}: {override.input_line}: expected key=value or group=name")
+        if key in COMPONENT_GROUPS:
+            choices[key] = value
+        else:
+            put(content, key, value)
+    return Scale(node.get("like"), choices, content, tuple(node.get("last") or ()))
+
+
+def put(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set what a dotted key stands for."""
+    *above, name = key.split(".")
+    for word in above:
+        content = content.setdefault(word, {})
+    content[name] = value
+
+
+def before(section: Section) -> Section | None:
+    """The section of the scale that another is like."""
+    like = read_scale(section).like
+    if like is None:
+        return None
+    for folder in (section.folder, conf_dir()):
+        if found := find_section(folder, f"scale_for/{like}-{section.name}"):
+            return found
+    raise UserError(f"{section.file}: scales.{section.name}.like: {like} has no scale {section.name}")
+
+
+def last_words(section: Section) -> list[str]:
+    """The overrides that come after those of every arm."""
+    earlier = before(section)
+    return [*(last_words(earlier) if earlier else []), *read_scale(section).last]
+
+
+def choices_of(section: Section) -> dict[str, Any]:
+    """The options that a scale chooses, by group."""
+    earlier = before(section)
+    return (choices_of(earlier) if earlier else {}) | dict(read_scale(section).choices)
+
+
+def arms_at(section: Section) -> dict[str, Any]:
+    """An experiment's arms at a scale, before the last overrides are added."""
+    def own(experiment: str) -> dict[str, Any]:
+        folders = (section.folder, conf_dir())
+        files = (folder / "experiment" / f"{experiment}.yaml" for folder in folders)
+        content = next((load(file) for file in files if file.is_file()), {})
+        arms: dict[str, Any] = {}
+        for parent in parents(content):
+            arms |= own(parent)
+        return arms | (content.get("arms") or {})
+
+    def at_scale(scale: Section) -> dict[str, Any]:
+        earlier = before(scale)
+        return (at_scale(earlier) if earlier else {}) | dict(read_scale(scale).content.get("arms") or {})
+
+    return own(section.experiment) | at_scale(section)
+
+
+def with_last(arm: Any, last: Sequence[str]) -> Any:
+    """An arm, or a family, with further overrides at its end, which replace those of the same key."""
+    if isinstance(arm, Mapping):
+        return {**arm, "overrides": with_last(arm.get("overrides"), last)}
+    if not isinstance(arm, list):
+        return arm  # read_arms says what is wrong with it
+    keys = {key_of(word) for word in last}
+    return [*(word for word in arm if key_of(str(word)) not in keys), *last]
+
+
+def scale_choices(words: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """The words by which a scale chooses what others have left open.
+
+    Args:
+        words: what is typed, of one run.
+        folders: of configs, in the order in which they are searched.
+    """
+    typed = {key_of(word): word.partition("=")[2] for word in words}
+    experiment, scale = typed.get("experiment"), typed.get("scale", "small")
+    for folder in folders if experiment else ():
+        if section := find_section(folder, f"scale_for/{experiment}-{scale}"):
+            return [
+                f"{group}={written(value)}"
+                for group, value in choices_of(section).items()
+                if group not in {group_of(key) for key in typed if "." not in key}
+            ]
+    return []
+
+
+def written(value: Any) -> str:
+    """A choice as one types it."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
