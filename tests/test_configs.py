@@ -86,7 +86,7 @@ def test_a_component_picked_anew_comes_with_its_own_defaults() -> None:
 
 def test_a_component_made_of_others_of_its_group_is_picked_anew_with_them() -> None:
     config = plain_config(
-        compose_config(["experiment=nde_latent", "procedure=hash_codes", "procedure.clusters=3", "steps=7"])
+        compose_config(["experiment=nde_latent", "procedure=hash_encoders/hash_codes", "procedure.clusters=3", "steps=7"])
     )
     assert set(config["procedure"]) == {"_target_", "training", "neighbours", "clusters"}
     assert config["procedure"]["clusters"] == 3

@@ -418,7 +418,7 @@ def test_a_run_does_not_go_on_without_its_rows(
 def test_a_stage_does_not_go_on_without_its_rows(
     regrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [*SIXTY, "procedure=hash_codes"]
+    words = [*SIXTY, "procedure=hash_encoders/hash_codes"]
     with monkeypatch.context() as patch:
         interrupt_at(23, patch)
         assert regrun(*words).code == 130

@@ -39,7 +39,7 @@ def test_a_student_must_listen(regrun: Callable[..., Result], tmp_path: Path) ->
     regions = regrun(
         "experiment=ferkd",
         "scale=smoke",
-        "procedure=crop_distillation",
+        "procedure=ferkd/crop_distillation",
         "regularizer=soft_targets",
         "logger=csv",
     )

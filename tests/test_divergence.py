@@ -199,12 +199,12 @@ def test_what_has_diverged_counts_as_that(status: Status, there: bool, how: str,
     assert how_it_counts(Outcome("x", status, Path(), was_there=there, divergence=how)) == counted
 
 
-SPARSE = ("experiment=sgd_sparse_features", "procedure=large_then_small", "logger=csv")
+SPARSE = ("experiment=sgd_sparse_features", "procedure=sgd_sparse_features/large_then_small", "logger=csv")
 EXPERIMENT = """\
 # @package _global_
 # Two step sizes, of which one is too large.
 defaults:
-  - override /procedure: large_then_small
+  - override /procedure: sgd_sparse_features/large_then_small
   - override /logger: csv
 
 paper: {title: Too large}

@@ -504,7 +504,7 @@ def test_what_was_trained_on_other_data_is_not_measured_on_these(
         for split in ("train", "test"):
             make_tree(tmp_path / place / split, {"cat": 8 + extra, "ant": 8})
     words = ("dataset=image_folder", "dataset.classes=2", "dataset.size=8", "model=mlp", "logger=csv")
-    words += ("steps=2", "scale=smoke", "probe=none", "procedure=hash_codes")
+    words += ("steps=2", "scale=smoke", "probe=none", "procedure=hash_encoders/hash_codes")
     assert regrun(*words, "data_dir=a").code == 0
     (stage,) = tmp_path.glob("outputs/stages/*")
     result = regrun(*words, "procedure.neighbours=4", "data_dir=b")

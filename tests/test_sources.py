@@ -129,7 +129,7 @@ def test_a_run_that_two_codes_compute_says_so_and_keeps_both(
 def test_a_stage_of_another_code_is_said(
     regrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = (*SMOKE, "procedure=hash_codes")
+    words = (*SMOKE, "procedure=hash_encoders/hash_codes")
     result = regrun(*words)
     assert (result.code, result.err) == (0, "")
     edit("regrun.models.mlp", monkeypatch)
