@@ -25,7 +25,7 @@ class Scale:
         like: the experiment whose scale of the same name comes first, if any.
         choices: the option that it chooses of each group; an arm or the command line may choose another.
         content: all else, as a config.
-        last: overrides at the end of every arm's own.
+        last: those of its overrides that hold whatever an arm says.
     """
 
     like: str | None = None
@@ -67,8 +67,8 @@ def hydra_config(section: Section) -> dict[str, Any]:
 def read_scale(section: Section) -> Scale:
     """What a section says of a scale.
 
-    It is a list of overrides, or a mapping: ``base`` is that list, ``last`` comes after each arm's own,
-    ``arms``, ``claims``, ``report`` and ``paper`` are as in the experiment, whose own they add to or replace,
+    It is a list of overrides, or a mapping: ``base`` is that list, over which an arm's own have their way,
+    ``last`` are further ones, which have their way over an arm's; ``arms``, ``claims``, ``report`` and ``paper`` are as in the experiment, whose own they add to or replace,
     and ``like`` names an experiment whose scale comes before.
 
     Raises:
@@ -87,7 +87,8 @@ def read_scale(section: Section) -> Scale:
         check_words(f"{where}.{key}", node.get(key) or [])
     choices: dict[str, Any] = {}
     content = {key: node[key] for key in ("arms", "claims", "report", "paper") if key in node}
-    for override in parse_overrides(node.get("base") or []):
+    last = tuple(node.get("last") or ())
+    for override in parse_overrides([*(node.get("base") or []), *last]):
         key, value = override.key_or_group, override.value()
         if override.is_delete() or override.package or override.is_sweep_override():
             raise UserError(f"{where}: {override.input_line}: expected key=value or group=name")
@@ -95,7 +96,7 @@ def read_scale(section: Section) -> Scale:
             choices[key] = value
         else:
             put(content, key, value)
-    return Scale(node.get("like"), choices, content, tuple(node.get("last") or ()))
+    return Scale(node.get("like"), choices, content, last)
 
 
 def put(content: dict[str, Any], key: str, value: Any) -> None:
@@ -118,7 +119,7 @@ def before(section: Section) -> Section | None:
 
 
 def last_words(section: Section) -> list[str]:
-    """The overrides that come after those of every arm."""
+    """The overrides that hold whatever an arm says."""
     earlier = before(section)
     return [*(last_words(earlier) if earlier else []), *read_scale(section).last]
 
@@ -130,7 +131,8 @@ def choices_of(section: Section) -> dict[str, Any]:
 
 
 def arms_at(section: Section) -> dict[str, Any]:
-    """An experiment's arms at a scale, before the last overrides are added."""
+    """An experiment's arms at a scale, before its last words replace theirs."""
+
     def own(experiment: str) -> dict[str, Any]:
         folders = (section.folder, conf_dir())
         files = (folder / "experiment" / f"{experiment}.yaml" for folder in folders)
@@ -148,13 +150,18 @@ def arms_at(section: Section) -> dict[str, Any]:
 
 
 def with_last(arm: Any, last: Sequence[str]) -> Any:
-    """An arm, or a family, with further overrides at its end, which replace those of the same key."""
+    """An arm, or a family, in which the scale's last words replace what it says itself.
+
+    They are added where the arm sets the same key, or chooses the part that the key is of: of the other arms
+    the scale's values hold anyway.
+    """
     if isinstance(arm, Mapping):
         return {**arm, "overrides": with_last(arm.get("overrides"), last)}
     if not isinstance(arm, list):
         return arm  # read_arms says what is wrong with it
-    keys = {key_of(word) for word in last}
-    return [*(word for word in arm if key_of(str(word)) not in keys), *last]
+    own = {key_of(str(word)) for word in arm}
+    added = {key_of(word): word for word in last if {key_of(word), group_of(key_of(word))} & own}
+    return [*(word for word in arm if key_of(str(word)) not in added), *added.values()]
 
 
 def scale_choices(words: Sequence[str], folders: Sequence[Path]) -> list[str]:
