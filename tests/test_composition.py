@@ -8,7 +8,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from regrun.app import CONFIG_NAME, HYDRA_VERSION_BASE, record_path, prepare_hydra
+from regrun.app import CONFIG_NAME, HYDRA_VERSION_BASE, prepare_hydra, record_path
 from regrun.composition import Composer
 from regrun.errors import UserError
 from regrun.paths import conf_dir

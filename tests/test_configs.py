@@ -4,6 +4,7 @@ import inspect
 from itertools import product
 
 import pytest
+import yaml
 
 from regrun.app import compose_config, dotted_keys, plain_config
 from regrun.arms import read_arms
@@ -33,7 +34,7 @@ TORCHS = {
 def test_a_component_says_what_it_is_and_spells_out_its_parameters(entry: object) -> None:
     """A default that a later version changes must not change what an old config means."""
     assert entry.says  # type: ignore[attr-defined]
-    config = read_yaml(entry.file)  # type: ignore[attr-defined]
+    config = yaml.safe_load(entry.text)  # type: ignore[attr-defined]
     for key, node in find_nodes(config):
         if "_target_" not in node:
             continue
@@ -86,7 +87,9 @@ def test_a_component_picked_anew_comes_with_its_own_defaults() -> None:
 
 def test_a_component_made_of_others_of_its_group_is_picked_anew_with_them() -> None:
     config = plain_config(
-        compose_config(["experiment=nde_latent", "procedure=hash_encoders/hash_codes", "procedure.clusters=3", "steps=7"])
+        compose_config(
+            ["experiment=nde_latent", "procedure=hash_encoders/hash_codes", "procedure.clusters=3", "steps=7"]
+        )
     )
     assert set(config["procedure"]) == {"_target_", "training", "neighbours", "clusters"}
     assert config["procedure"]["clusters"] == 3

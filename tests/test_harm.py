@@ -267,9 +267,7 @@ def test_a_choice_is_a_name(regrun: Command, tmp_path: Path, word: str) -> None:
 @pytest.mark.parametrize(
     "verb", [["list"], ["show", "grokking"], ["reproduce", "grokking"], [*RUN]], ids=" ".join
 )
-@pytest.mark.parametrize(
-    "name", ["experiment/grokking.yaml", "dataset/mnist.yaml", "scale_for/grokking-smoke.yaml"]
-)
+@pytest.mark.parametrize("name", ["experiment/grokking.yaml", "dataset/mnist.yaml"])
 def test_a_config_under_a_name_of_regruns_is_refused(
     regrun: Command, tmp_path: Path, verb: list[str], name: str
 ) -> None:

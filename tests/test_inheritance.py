@@ -80,9 +80,13 @@ def test_what_the_command_line_chooses_is_free_of_all_of_them(tmp_path: Path) ->
 def test_a_scale_that_only_the_other_has_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "experiment/mine", "defaults: [grokking, {override /regularizer: stablemax}, _self_]")
     config(tmp_path, "experiment=mine", "scale=small")
-    with pytest.raises(UserError, match=r"mine has no scale smoke.*scale_for/mine-smoke\.yaml"):
+    with pytest.raises(UserError, match=r"mine has no scale smoke.*scales: \{smoke: \{like: grokking\}\}"):
         config(tmp_path, "experiment=mine", "scale=smoke")
-    write(tmp_path, "scale_for/mine-smoke", "defaults: [grokking-smoke, _self_]")
+    write(
+        tmp_path,
+        "experiment/mine",
+        "defaults: [grokking, {override /regularizer: stablemax}, _self_]\nscales: {smoke: {like: grokking}}",
+    )
     ours = config(tmp_path, "experiment=mine", "scale=smoke")
     typed = plain_config(compose_config(["experiment=grokking", "scale=smoke", "regularizer=stablemax"]))
     assert ours["procedure"] == typed["procedure"]

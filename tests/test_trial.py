@@ -55,6 +55,8 @@ def test_a_trial_counts_steps_and_leaves_no_trace() -> None:
 def test_what_cannot_be_tried_is_not() -> None:
     on_gpu = plain_config(compose_config([*SMOKE, "trainer=gpu"]))
     study = plain_config(
-        compose_config(["experiment=gumbel_softmax", "scale=smoke", "procedure=gumbel_softmax/gumbel_sampling"])
+        compose_config(
+            ["experiment=gumbel_softmax", "scale=smoke", "procedure=gumbel_softmax/gumbel_sampling"]
+        )
     )
     assert steps_per_second(on_gpu, 1, 0.05) == steps_per_second(study, 1, 0.05) == 0

@@ -252,6 +252,8 @@ def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = 
         return error
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.removesuffix(".yaml").rpartition("/")
+        if group.startswith("procedure/"):  # of a paper
+            group, name = "procedure", f"{group.removeprefix('procedure/')}/{name}"
         known = names(group) if group == "procedure" else []  # those of papers, too
         known = known or [option for option in error.options or [] if option != name] or names(group)
         if not group:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from omegaconf import OmegaConf
 
 from regrun.arms import check_words, group_of, key_of
 from regrun.catalogue import COMPONENT_GROUPS, parents, read_yaml
@@ -47,8 +50,8 @@ def read_config(folder: Path, name: str) -> dict[str, Any] | None:
         return {key: value for key, value in read_yaml(file).items() if key not in SECTIONS}
     if section.kind == "procedures":
         return dict(sections_of(section.file, section.kind)[section.name])
-    scale = read_scale(section)
-    return {"defaults": [{f"override /{key}": name} for key, name in scale.choices.items()], **scale.content}
+    defaults = [{f"override /{key}": name} for key, name in choices_of(section).items()]
+    return {"defaults": defaults, **content_of(section)}
 
 
 def hydra_config(section: Section) -> dict[str, Any]:
@@ -67,9 +70,9 @@ def hydra_config(section: Section) -> dict[str, Any]:
 def read_scale(section: Section) -> Scale:
     """What a section says of a scale.
 
-    It is a list of overrides, or a mapping: ``base`` is that list, over which an arm's own have their way,
-    ``last`` are further ones, which have their way over an arm's; ``arms``, ``claims``, ``report`` and ``paper`` are as in the experiment, whose own they add to or replace,
-    and ``like`` names an experiment whose scale comes before.
+    It is a list of overrides, or a mapping. ``base`` is that list; an arm may say otherwise. ``last`` are
+    overrides that hold whatever an arm says. ``arms``, ``claims``, ``report`` and ``paper`` add to the
+    experiment's own or replace them. ``like`` names an experiment whose scale comes before.
 
     Raises:
         UserError: names what is not as it should be.
@@ -130,6 +133,14 @@ def choices_of(section: Section) -> dict[str, Any]:
     return (choices_of(earlier) if earlier else {}) | dict(read_scale(section).choices)
 
 
+def content_of(section: Section) -> dict[str, Any]:
+    """What a scale sets, with that of the scale that it is like."""
+    earlier = before(section)
+    merged = OmegaConf.merge(content_of(earlier) if earlier else {}, dict(read_scale(section).content))
+    content: Any = OmegaConf.to_container(merged, resolve=False)
+    return content  # type: ignore[no-any-return]
+
+
 def arms_at(section: Section) -> dict[str, Any]:
     """An experiment's arms at a scale, before its last words replace theirs."""
 
@@ -159,9 +170,17 @@ def with_last(arm: Any, last: Sequence[str]) -> Any:
         return {**arm, "overrides": with_last(arm.get("overrides"), last)}
     if not isinstance(arm, list):
         return arm  # read_arms says what is wrong with it
-    own = {key_of(str(word)) for word in arm}
-    added = {key_of(word): word for word in last if {key_of(word), group_of(key_of(word))} & own}
+    own = {key_of(str(word)): str(word).partition("=")[2] for word in arm}
+    added = {key_of(word): word for word in last if concerns(key_of(word), own)}
     return [*(word for word in arm if key_of(str(word)) not in added), *added.values()]
+
+
+def concerns(key: str, own: Mapping[str, str]) -> bool:
+    """Whether a key is one of an arm's own, or of a part that it chooses."""
+    group, _, rest = key.partition(".")
+    chosen = own.get(group, "") if rest else ""
+    several = group in ("augmentation", "regularizer", "probe")
+    return key in own or (rest.split(".")[0] in re.findall(r"\w+", chosen) if several else chosen != "")
 
 
 def scale_choices(words: Sequence[str], folders: Sequence[Path]) -> list[str]:

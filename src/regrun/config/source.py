@@ -34,6 +34,7 @@ class FileConfigSource(file_config_source.FileConfigSource):
             )
         result = super().load_config(config_path)
         if config_path.startswith("experiment/") and isinstance(result.config, DictConfig):
+            result.header["package"] = result.header.get("package") or "_global_"
             with open_dict(result.config):
                 for name in SECTIONS:
                     result.config.pop(name, None)
