@@ -20,11 +20,11 @@ import torch
 from rich.console import Console
 from rich.table import Column, Table
 
-from regrun.app import compose_config, plain_config
-from regrun.catalogue import components
+from regrun.config.catalogue import components
+from regrun.config.composing import compose_config, plain_config
+from regrun.data.generators import seed_generators
 from regrun.probes import Probe, ProbeError
-from regrun.procedures.generators import seed_generators
-from regrun.run import build
+from regrun.runs.run import build
 from regrun.tasks.supervised import Supervised
 
 EXPERIMENT = (
@@ -115,8 +115,8 @@ def step(task: Supervised, batch: object) -> None:
 
 def observe(task: Supervised, probe: Probe) -> None:
     """What an evaluation spends on the probe: not the pass over the split, which is there without it."""
+    from regrun.contracts.output import as_output
     from regrun.data.stream import BatchList
-    from regrun.models.output import as_output
 
     samples = task.splits.named[probe.split]
     if type(probe).update is not Probe.update:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regrun.ledger import read_entry
 from regrun.report.cross_table import read_result
 from regrun.report.documents import write_documents
+from regrun.reproduction.ledger import read_entry
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrun.environment import available_cores
-from regrun.record import Record
-from regrun.whitelist import read_trust
+from regrun.config.whitelist import read_trust
+from regrun.records.record import Record
+from regrun.runs.environment import available_cores
 
 torch.set_num_threads(1)
 if hasattr(signal, "SIGHUP"):  # under nohup it is ignored, by what the tests start, too
@@ -71,7 +71,7 @@ def regrun(
 
     def run(*words: str) -> Result:
         from regrun.cli import main
-        from regrun.run import STOP
+        from regrun.runs.run import STOP
 
         STOP.asked = False
         monkeypatch.setattr(sys, "argv", ["regrun", *words])

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from regrun.arms import Arm, read_arms
 from regrun.claims import Bounds, Claim, NotRunError, Reduction, Verdict, judge, read_claims
 from regrun.claims.config import check_measured
 from regrun.claims.curves import reduce_curve
 from regrun.claims.expressions import Quantified, Statement
 from regrun.claims.grammar import ClaimError, parse
+from regrun.config.arms import Arm, read_arms
 from regrun.errors import UserError
 from regrun.report.figures import Headline, arms_figure, curves_figure, save
 from regrun.report.page import interval_svg

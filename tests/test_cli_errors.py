@@ -60,7 +60,10 @@ def refused(result: Result, says: str, folder: Path) -> None:
         (["model=transformer", "dataset=sparse_parity"], "reads symbols"),
         (["procedure._target_=os.system"], "outside the packages a config may use"),
         (["+hydra.callbacks.x._target_=os.system"], "not with regrun"),
-        (["procedure._target_=regrun.record.os.system"], "there is no module 'os' in regrun.record"),
+        (
+            ["procedure._target_=regrun.records.record.os.system"],
+            "there is no module 'os' in regrun.records.record",
+        ),
         (["--config-dir", "nosuch", "experiment=grokking"], "there is no such folder"),
         (["--config-dir", "/usr/lib", "experiment=grokking"], "holds no regrun configs"),
         (["logger.wandb.mode=sometimes", "scale=smoke"], "must be one of auto, online, offline"),

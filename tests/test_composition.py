@@ -8,10 +8,11 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from regrun.app import CONFIG_NAME, HYDRA_VERSION_BASE, prepare_hydra, record_path
-from regrun.composition import Composer
+from regrun.config.composing import prepare_hydra, record_path
+from regrun.config.hydra_settings import CONFIG_NAME, HYDRA_VERSION_BASE
 from regrun.errors import UserError
 from regrun.paths import conf_dir
+from regrun.sweeps.composer import Composer
 
 Loaded = tuple[ConfigLoader, DictConfig]
 

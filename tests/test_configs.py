@@ -6,13 +6,14 @@ from itertools import product
 import pytest
 import yaml
 
-from regrun.app import compose_config, dotted_keys, plain_config
-from regrun.arms import read_arms
-from regrun.catalogue import components, experiments, find, read_yaml
-from regrun.identity import fingerprint
-from regrun.placement import check_components
-from regrun.procedures.base import Procedure
-from regrun.whitelist import find_nodes, locate
+from regrun.config.arms import read_arms
+from regrun.config.catalogue import components, experiments, find, read_yaml
+from regrun.config.composing import compose_config, plain_config
+from regrun.config.explaining import dotted_keys
+from regrun.config.identity import fingerprint
+from regrun.config.placement import check_components
+from regrun.config.whitelist import find_nodes, locate
+from regrun.contracts.procedure import Procedure
 
 PAPERS = [entry for entry in experiments() if entry.name != "custom"]
 SCALES = ("smoke", "small", "paper")

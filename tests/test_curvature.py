@@ -16,6 +16,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from regrun.contracts.output import as_output
 from regrun.data import Batch, Classification, Features, Regression, Samples, Splits, Tokens
 from regrun.measures import (
     Landscape,
@@ -27,7 +28,6 @@ from regrun.measures import (
     top_eigenvalues,
 )
 from regrun.models import MLP, NeuralODE, Quadratic, SmallTransformer
-from regrun.models.output import as_output
 from regrun.probes import (
     BlockGradients,
     GaussNewtonSpectrum,

@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from conftest import SMOKE, Result, only_record
-from regrun.damage import DamagedError
 from regrun.procedures.trainer import Interruptible
-from regrun.record import Record, Status
+from regrun.records.damage import DamagedError
+from regrun.records.record import Record, Status
 from regrun.reproduction.plan import PlannedRun
 from regrun.reproduction.progress import progress_of
 from regrun.reproduction.reading import Reading
-from regrun.run import STOP
+from regrun.runs.run import STOP
 
 Command = Callable[..., Result]
 Damage = Callable[[Path], None]

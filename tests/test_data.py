@@ -12,7 +12,6 @@ import pytest
 import torch
 import yaml
 
-from regrun import memory
 from regrun.data import (
     BatchList,
     BatchStream,
@@ -22,11 +21,12 @@ from regrun.data import (
     OriginalPixels,
     Samples,
     SparseParity,
+    memory,
     torchvision_images,
 )
+from regrun.data.generators import seed_generators
 from regrun.data.modular_arithmetic import DIVISION, OPERATIONS, is_prime
 from regrun.data.sparse_parity import draw_distinct
-from regrun.procedures.generators import seed_generators
 
 HERE = Path()
 BY_HAND = {

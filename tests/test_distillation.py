@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conftest import Result
-from regrun.record import Record
+from regrun.records.record import Record
 
 WORDS = ("procedure=distillation", "dataset=sparse_parity", "dataset.samples=60", "steps=6", "eval_every=3")
 

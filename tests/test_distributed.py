@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from conftest import SMOKE, Result, records, wait_for_step
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
 
 Start = Callable[..., "subprocess.Popen[str]"]
 SMALL = (

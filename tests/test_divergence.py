@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from conftest import CHECKOUT, SMOKE, Result, records
-from regrun.arms import read_arms
 from regrun.claims import Bounds, Judgement, Verdict, judge, read_claims
-from regrun.divergence import divergence
+from regrun.config.arms import read_arms
 from regrun.errors import TrainingDivergedError, one_line
-from regrun.job import Outcome
-from regrun.ledger import read_entry
-from regrun.record import Record, Status
+from regrun.records.divergence import divergence
+from regrun.records.record import Record, Status
 from regrun.report.documents import diverged_of
 from regrun.report.page import summary
 from regrun.report.terminal import diverged_lines
+from regrun.reproduction.ledger import read_entry
 from regrun.reproduction.plan import PlannedRun
 from regrun.reproduction.reading import Reading
-from regrun.sweep import how_it_counts
+from regrun.runs.job import Outcome
+from regrun.sweeps.sweep import how_it_counts
 
 Command = Callable[..., Result]
 ARMS = read_arms({"a": [], "b": ["steps=3"]})

@@ -11,11 +11,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
 from conftest import Result, records
-from regrun.app import checked_config, compose_config, plain_config
-from regrun.catalogue import components
-from regrun.effect import references, touches
+from regrun.config.catalogue import components
+from regrun.config.checking import checked_config
+from regrun.config.composing import compose_config, plain_config
+from regrun.config.effect import references, touches
+from regrun.config.identity import fingerprint
 from regrun.errors import UserError
-from regrun.identity import fingerprint
 
 Command = Callable[..., Result]
 ANOTHER = (

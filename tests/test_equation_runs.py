@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Result, only_record
-from regrun.record import Record
+from regrun.records.record import Record
 
 Command = Callable[..., Result]
 ADJOINT = "model.solver.gradient._target_=regrun.solvers.ContinuousAdjoint"

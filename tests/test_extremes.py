@@ -32,6 +32,7 @@ import regrun.measures
 import regrun.models
 import regrun.probability_maps
 import regrun.regularizers
+from regrun.contracts.output import Output, as_output
 from regrun.data import Batch, Features, Images, Samples, Splits
 from regrun.data.criteria import Classification
 from regrun.losses import BayesianRanking, ClassificationLoss, PairwiseSoftmax, SoftmaxCrossEntropy, ZLoss
@@ -53,7 +54,6 @@ from regrun.measures import (
 )
 from regrun.models import MLP, NeuralODE
 from regrun.models.attention import Attention
-from regrun.models.output import Output, as_output
 from regrun.paths import conf_dir
 from regrun.probability_maps import ProbabilityMap, Softmax, SparseSoftmax, gumbel_softmax
 from regrun.regularizers import Regularizer, Step

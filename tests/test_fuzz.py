@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from regrun.app import compose_config, dotted_keys
-from regrun.catalogue import COMPONENT_GROUPS, components, experiments
+from regrun.config.catalogue import COMPONENT_GROUPS, components, experiments
+from regrun.config.composing import compose_config
+from regrun.config.explaining import dotted_keys
 
 FIXED = ("scale=smoke", "steps=1", "logger=csv", "trainer=cpu", "trainer.threads=1")
 LONG = ("steps", "procedure.steps", "seeds")  # a large value of which is not wrong, and takes for ever
@@ -191,7 +192,7 @@ def at_most(seconds: int) -> Iterator[None]:
 def outcome(words: list[str]) -> tuple[int, str]:
     """The exit code, and what stands on the error output; in an empty folder, which must not be escaped."""
     from regrun.cli import main
-    from regrun.run import STOP
+    from regrun.runs.run import STOP
 
     STOP.asked = False
     here, folder = Path.cwd(), Path(tempfile.mkdtemp())

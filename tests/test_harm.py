@@ -13,7 +13,7 @@ import yaml
 from conftest import Result, only_record, records
 from regrun.errors import UserError
 from regrun.loggers.wandb import forget
-from regrun.record import Record
+from regrun.records.record import Record
 from regrun.report.index import write_index
 
 Command = Callable[..., Result]
@@ -85,12 +85,12 @@ CODE = [
     "+hydra.callbacks.x._target_=os.system",
     "hydra/callbacks=x",
     "+logger@hydra.callbacks=wandb",
-    "+logger.x={_target_:regrun.record.write_atomically,target:results.csv,text:gone}",
+    "+logger.x={_target_:regrun.records.record.write_atomically,target:results.csv,text:gone}",
     "+logger.x={_target_:regrun.cli.main,arguments:[list]}",
     "+logger.x={_target_:torch.load,f:evil.pt,weights_only:false}",
     "+dataset.x={_target_:torch.load,f:evil.pt,weights_only:false}",
     "procedure={_target_:torch.load,f:evil.pt,weights_only:false}",
-    "procedure._target_=regrun.whitelist.locate",
+    "procedure._target_=regrun.config.whitelist.locate",
     "model={_target_:torch.nn.modules.module.torch.load,_partial_:true,f:evil.pt,weights_only:false}",
     "+hydra.job.env_set.REGRUN_TRUST=torch",
     "+hydra.job.env_set.WANDB_BASE_URL=http://127.0.0.1:9",
@@ -101,7 +101,7 @@ CODE = [
     "hydra/job_logging=default",
     "hydra.launcher._target_=os.system",
     "+hydra.launcher.x._target_=os.system",
-    "hydra/sweeper._target_=regrun.record.Record",
+    "hydra/sweeper._target_=regrun.records.record.Record",
     "hydra.searchpath=[pkg://os]",
     "hydra.searchpath=[file:///tmp]",
     "hydra.runtime.output_dir=.",

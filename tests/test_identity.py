@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from regrun.app import compose_config, plain_config
-from regrun.arms import arm_name, meaning, read_arms
-from regrun.identity import fingerprint
+from regrun.config.arms import arm_name, meaning, read_arms
+from regrun.config.composing import compose_config, plain_config
+from regrun.config.identity import fingerprint
 
 
 def composed(*overrides: str) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Result
-from regrun.app import checked_config, compose_config, plain_config
+from regrun.config.checking import checked_config
+from regrun.config.composing import compose_config, plain_config
+from regrun.config.identity import fingerprint
 from regrun.errors import UserError
-from regrun.identity import fingerprint
 
 Command = Callable[..., Result]
 

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regrun.contracts.output import as_output
 from regrun.data import Batch, Features
 from regrun.losses import SparseSoftmaxLoss, ZLoss
 from regrun.models import MLP, Output, SmallCNN
-from regrun.models.output import as_output
 from regrun.regularizers import (
     AdaptiveConditionalSmoothing,
     ClassCentres,

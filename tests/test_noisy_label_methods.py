@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from regrun.contracts.output import as_output
 from regrun.data import Batch, Features
 from regrun.models import MLP, Output
-from regrun.models.output import as_output
 from regrun.regularizers import (
     CoTeaching,
     CutMix,

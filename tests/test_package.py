@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import CHECKOUT, Result, only_record
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
 
 Command = Callable[..., Result]
 OWN = CHECKOUT / "tests" / "own_paper"

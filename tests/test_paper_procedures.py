@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from conftest import Result, records
-from regrun.catalogue import experiments
+from regrun.config.catalogue import experiments
 from regrun.papers.finite_sample_expressivity import fit
 from regrun.papers.malignant_tail import refitted_logits
 from regrun.procedures.evaluation import Features
-from regrun.record import Record
+from regrun.records.record import Record
 
 Command = Callable[..., Result]
 needs_data = pytest.mark.skipif(

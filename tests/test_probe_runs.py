@@ -15,7 +15,7 @@ import pytest
 import torch
 from tests.conftest import Result, only_record, records
 
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
 
 Command = Callable[..., Result]
 GROUP = ("dataset=modular_arithmetic", "dataset.modulus=7", "model=mlp", "model.hidden=[8]", "logger=csv")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from conftest import SMOKE, Result, wait_for_step
-from regrun.record import Status
+from regrun.records.record import Status
 from tiny import write_tiny
 
 Start = Callable[..., "subprocess.Popen[str]"]

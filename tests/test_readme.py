@@ -6,13 +6,14 @@ import shlex
 import pytest
 
 from conftest import CHECKOUT
-from regrun.app import check_command, compose_config, first_job, plain_config
-from regrun.catalogue import find
+from regrun.config.catalogue import find
+from regrun.config.checking import check_command
+from regrun.config.composing import compose_config, first_job, plain_config
+from regrun.config.whitelist import read_trust
 from regrun.matrix.config import load_table
 from regrun.reproduction.experiment import load_experiment
 from regrun.verbs.listing import run as list_things
 from regrun.verbs.reproduce import parser, take_scale
-from regrun.whitelist import read_trust
 
 TEXTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
 COMMANDS = [

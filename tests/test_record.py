@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from regrun.errors import UserError
-from regrun.record import Record, Status, atomic_writer, write_atomically
+from regrun.records.record import Record, Status, atomic_writer, write_atomically
 
 MANIFEST = {
     "identity": "abc",

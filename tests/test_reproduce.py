@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from conftest import CHECKOUT, SMOKE, Result, records
-from regrun.app import compose_config, plain_config
-from regrun.arms import read_arms
-from regrun.catalogue import experiments
 from regrun.claims import Verdict, read_claims
-from regrun.ledger import ledger_file, read_entry, write_entry
-from regrun.record import Record, Status
+from regrun.config.arms import read_arms
+from regrun.config.catalogue import experiments
+from regrun.config.composing import compose_config, plain_config
+from regrun.records.record import Record, Status
 from regrun.report.cross_table import read_result
 from regrun.report.documents import BEGIN, END, readme_table, reproductions, with_matrices, with_table
 from regrun.reproduction.experiment import load_experiment
+from regrun.reproduction.ledger import ledger_file, read_entry, write_entry
 from regrun.verbs.reproduce import looks
 from tiny import write_tiny
 

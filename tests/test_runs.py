@@ -10,11 +10,11 @@ import torch
 from pydantic import ValidationError
 
 from conftest import SMOKE, Result, only_record, records
-from regrun.app import compose_config, plain_config
+from regrun.config.composing import compose_config, plain_config
 from regrun.matrix.config import Table, load_table
 from regrun.procedures.trainer import Interruptible
-from regrun.record import Record, Status
-from regrun.run import STOP
+from regrun.records.record import Record, Status
+from regrun.runs.run import STOP
 
 Command = Callable[..., Result]
 

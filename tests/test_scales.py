@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from conftest import SMOKE, Result, only_record
-from regrun.app import checked_config, compose_config, plain_config
-from regrun.catalogue import find, names
+from regrun.config.catalogue import find, names
+from regrun.config.checking import checked_config
+from regrun.config.composing import compose_config, plain_config
+from regrun.config.hydra_settings import task_overrides
 from regrun.errors import UserError
-from regrun.hydra_settings import task_overrides
-from regrun.record import Record
+from regrun.records.record import Record
 from regrun.reproduction.experiment import load_experiment
 
 Command = Callable[..., Result]
@@ -82,7 +83,8 @@ def test_last_words_hold_whatever_an_arm_says(tmp_path: Path) -> None:
 def test_a_scale_chooses_parts_which_come_without_the_tuning_of_those_they_replace(tmp_path: Path) -> None:
     write(
         tmp_path,
-        f"{PARENT}scales:\n  paper: [model=transformer, model.layers=3, optimizer=adamw, dataset.modulus=11]\n",
+        PARENT
+        + "scales: {paper: [model=transformer, model.layers=3, optimizer=adamw, dataset.modulus=11]}\n",
     )
     ours = composed(tmp_path, "scale=paper")
     typed = composed(

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from scipy.integrate import solve_ivp
 
+from regrun.contracts.output import Output
 from regrun.data import Batch, ETTh1, IrregularSinusoids, ObservedSeries, PhysioNet2012, Regression, Spiral
 from regrun.data.physionet2012 import VARIABLES
 from regrun.data.series import drop_times, read_table
-from regrun.models.output import Output
 
 needs_data = pytest.mark.skipif(
     "REGRUN_DATA" not in os.environ, reason="REGRUN_DATA does not say where the real data lie"

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Result, only_record, records
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Command = Callable[..., Result]
@@ -238,7 +238,7 @@ class Slow:
     metrics = ("seen",)
 
     def __call__(self, context):
-        from regrun.procedures.base import Description
+        from regrun.contracts.procedure import Description
 
         context.begin(Description(steps=2))
         for step in range(3):

@@ -15,7 +15,7 @@ import pytest
 
 from cluster import Cluster, reason_without, slurm
 from conftest import SMOKE, Result, wait_for_step
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
 from tiny import write_tiny
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from conftest import SMOKE, Result, only_record
-from regrun import provenance, sources
+from regrun.config.whitelist import read_trust
 from regrun.procedures.trainer import Interruptible
-from regrun.provenance import changes, with_part
-from regrun.record import Record
+from regrun.records.record import Record
 from regrun.reproduction.experiment import load_experiment
-from regrun.run import STOP
-from regrun.sources import defining_module, source_hashes
-from regrun.whitelist import read_trust
+from regrun.runs import provenance, sources
+from regrun.runs.provenance import changes, with_part
+from regrun.runs.run import STOP
+from regrun.runs.sources import defining_module, source_hashes
 
 Command = Callable[..., Result]
 

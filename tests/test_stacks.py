@@ -16,7 +16,7 @@ import torch
 
 from conftest import SMOKE, Result, only_record, records
 from regrun.procedures.trainer import Interruptible
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
 from tiny import write_tiny
 
 Command = Callable[..., Result]

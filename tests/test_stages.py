@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Result, records
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

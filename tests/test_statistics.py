@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from regrun.arms import read_arms
 from regrun.claims import Bounds, Verdict, judge, read_claims
 from regrun.claims.statistics import holm, mean_interval, ratio_interval, seeds_needed, smallest_alpha
+from regrun.config.arms import read_arms
 
 ARMS = read_arms({"a": [], "b": []})
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import CHECKOUT, SMOKE, records
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
 
 REGRUN = f"{shlex.quote(sys.executable)} -m regrun"
 PLAIN_C = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "LANG": ""}

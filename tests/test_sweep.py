@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from conftest import SMOKE, Result, records
-from regrun.environment import available_cores
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
+from regrun.runs.environment import available_cores
 
 Command = Callable[..., Result]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from conftest import SMOKE
-from regrun.app import compose_config, plain_config
+from regrun.config.composing import compose_config, plain_config
 from regrun.launchers.trial import choose_threads, powers_of_two, steps_per_second
 
 

@@ -14,13 +14,13 @@ from sklearn.metrics import ndcg_score
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
+from regrun.contracts.output import as_output
 from regrun.data import BackCopy, Samples, Splits
 from regrun.data.feedback import Feedback, LatentTastes, MovieLens100k
 from regrun.losses import BayesianRanking, PairwiseSoftmax
 from regrun.measures.outliers import kurtosis
 from regrun.models import SmallTransformer
 from regrun.models.attention import DotProductAttention
-from regrun.models.output import as_output
 from regrun.papers.psl import ndcg, rankings, recall
 from regrun.papers.sdm import (
     DistanceQuantile,

@@ -21,8 +21,8 @@ from regrun.loggers.base import RunInfo
 from regrun.loggers.reaching import why_silent
 from regrun.loggers.wandb import WandbLogger, choose_mode, has_key
 from regrun.procedures.trainer import Interruptible
-from regrun.record import Record
-from regrun.run import STOP
+from regrun.records.record import Record
+from regrun.runs.run import STOP
 
 Command = Callable[..., Result]
 RUN = ("experiment=grokking", "scale=smoke", "regularizer=stablemax", "seed=3")

@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 import regrun
+from regrun.config.placement import check_components
+from regrun.config.whitelist import check_target_names, read_trust
+from regrun.contracts.procedure import Procedure
 from regrun.data.base import Dataset
 from regrun.errors import UserError
 from regrun.loggers.base import Logger
 from regrun.losses.base import ClassificationLoss
 from regrun.models.attention import Attention
-from regrun.placement import check_components
 from regrun.probes.base import Probe
-from regrun.procedures.base import Procedure
 from regrun.regularizers.base import Regularizer
-from regrun.whitelist import check_target_names, read_trust
 
 # What places of a run ask for, and the class that everything given for one must make.
 PLACES: Mapping[str, tuple[Any, tuple[type, ...]]] = {
@@ -125,13 +125,13 @@ def test_only_components_may_be_named(data: st.DataObject) -> None:
     [
         "os.system",
         "builtins.eval",
-        "regrun.record.os.system",
-        "regrun.record.shutil.rmtree",
-        "regrun.record.write_atomically",
-        "regrun.record.Record",
+        "regrun.records.record.os.system",
+        "regrun.records.record.shutil.rmtree",
+        "regrun.records.record.write_atomically",
+        "regrun.records.record.Record",
         "regrun.cli.main",
-        "regrun.whitelist.locate",
-        "regrun.run.Run",
+        "regrun.config.whitelist.locate",
+        "regrun.runs.run.Run",
         "regrun.verbs.report.run",
         "regrun.data.download.fetch",
         "torch.nn.modules.module.functools.partial",

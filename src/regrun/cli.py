@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from regrun.config.whitelist import read_trust
 from regrun.errors import UserError, naming_full_disks
 from regrun.streams import Stream, flush, prepare
-from regrun.whitelist import read_trust
 
 # Each in a module of its own, imported when it is asked for.
 VERBS = {
@@ -80,7 +80,7 @@ def dispatch(words: list[str]) -> int:
             f"a verb ({', '.join(VERBS)}) or "
             "overrides such as experiment=grokking"
         )
-    from regrun.hydra_command import run_hydra
+    from regrun.sweeps.command import run_hydra
 
     return run_hydra(words)
 

@@ -107,7 +107,7 @@ class Display:
         for name, value in metrics.items():
             if "/" not in name:
                 table.add_row(name, "–" if value is None else f"{value:.6g}")
-        from regrun.divergence import MARK, words_of
+        from regrun.records.divergence import MARK, words_of
 
         OUT.print(table)
         if how := words_of({name: math.nan if value is None else value for name, value in metrics.items()}):

@@ -26,8 +26,8 @@ class _Launcher(Launcher):
 
     def plan(self, job_overrides: Sequence[Sequence[str]]) -> list[tuple[list[str], Any]]:
         """Overrides of each run, and what it needs."""
-        from regrun.composition import Composer
         from regrun.launchers.task import resources_of
+        from regrun.sweeps.composer import Composer
 
         compose = Composer(self.hydra_context.config_loader, self.config)
         return [(list(words), resources_of(compose(words))) for words in job_overrides]
@@ -45,10 +45,10 @@ class PackedLauncher(_Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run them all; see ``regrun.launchers.packed``."""
-        from regrun.app import plain_config
-        from regrun.composition import Composer
+        from regrun.config.composing import plain_config
         from regrun.launchers.packed import run_packed
         from regrun.launchers.task import make_task
+        from regrun.sweeps.composer import Composer
 
         task = make_task(self.hydra_context, self.function, self.config)
         config = plain_config(Composer(self.hydra_context.config_loader, self.config)(job_overrides[0]))

@@ -20,8 +20,8 @@ class RegrunSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the product of all sweeps on the command line, less what is complete."""
-        from regrun.composition import Composer
-        from regrun.sweep import resolve_job, run_jobs, summarize
+        from regrun.sweeps.composer import Composer
+        from regrun.sweeps.sweep import resolve_job, run_jobs, summarize
 
         assert self.config is not None
         assert self.launcher is not None
@@ -68,8 +68,8 @@ class ArmsSweeper(_Planned):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run what is missing of the arms × seeds, with one live table."""
-        from regrun.composition import Composer
         from regrun.reproduction.arms_sweep import run_arms
+        from regrun.sweeps.composer import Composer
 
         compose = Composer(self.hydra_context.config_loader, self.config)
         return run_arms(arguments, self.arms, self.seeds, self.config, compose, self.launcher)
@@ -89,8 +89,8 @@ class JobsSweeper(_Planned):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run what is missing."""
-        from regrun.composition import Composer
-        from regrun.sweep import resolve_job, run_jobs, summarize
+        from regrun.sweeps.composer import Composer
+        from regrun.sweeps.sweep import resolve_job, run_jobs, summarize
 
         compose = Composer(self.hydra_context.config_loader, self.config)
         resolved = [

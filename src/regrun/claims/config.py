@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from regrun.arms import Arm
 from regrun.claims.expressions import DIVERGES, Reduction, Truth
 from regrun.claims.grammar import ClaimError, parse
+from regrun.config.arms import Arm
 from regrun.errors import UserError, nearest
 
 KEYS = ("says", "expect", "paper", "deterministic")

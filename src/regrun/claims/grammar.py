@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from regrun.arms import Arm
 from regrun.claims.expressions import (
     AGGREGATES,
     DIVERGES,
@@ -47,6 +46,7 @@ from regrun.claims.expressions import (
     Statement,
     Truth,
 )
+from regrun.config.arms import Arm
 from regrun.errors import UserError, nearest, one_line
 
 # Functions of a curve, and how many numbers may follow it.

@@ -10,11 +10,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from regrun.arms import check_words, group_of, key_of
-from regrun.catalogue import COMPONENT_GROUPS, parents, read_yaml
+from regrun.config.arms import check_words, group_of, key_of
+from regrun.config.catalogue import COMPONENT_GROUPS, parents, read_yaml
+from regrun.config.hydra_settings import parse_overrides
 from regrun.config.paper_file import SECTIONS, Section, find_section, load, sections_of
 from regrun.errors import UserError, nearest
-from regrun.hydra_settings import parse_overrides
 from regrun.paths import conf_dir
 
 KEYS = ("like", "base", "last", "arms", "claims", "report", "paper")
@@ -137,8 +137,8 @@ def content_of(section: Section) -> dict[str, Any]:
     """What a scale sets, with that of the scale that it is like."""
     earlier = before(section)
     merged = OmegaConf.merge(content_of(earlier) if earlier else {}, dict(read_scale(section).content))
-    content: Any = OmegaConf.to_container(merged, resolve=False)
-    return content  # type: ignore[no-any-return]
+    content: dict[str, Any] = OmegaConf.to_container(merged, resolve=False)  # type: ignore[assignment]
+    return content
 
 
 def arms_at(section: Section) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra._internal.core_plugins import file_config_source
@@ -48,16 +49,16 @@ class FileConfigSource(file_config_source.FileConfigSource):
         """Whether there are some below this name."""
         return super().is_group(config_path) or bool(self._procedures(config_path))
 
+    def _procedures(self, config_path: str) -> Sequence[str]:
+        group, _, experiment = config_path.partition("/")
+        file = Path(self.path, "experiment", f"{experiment}.yaml")
+        return [*sections_of(file, "procedures")] if group == "procedure" and file.is_file() else []
+
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """The names below a name."""
         listed = super().list(config_path, results_filter) if super().is_group(config_path) else []
         own = self._procedures(config_path) if results_filter is not ObjectType.GROUP else []
         return sorted({*listed, *own})
-
-    def _procedures(self, config_path: str) -> list[str]:
-        group, _, experiment = config_path.partition("/")
-        file = Path(self.path, "experiment", f"{experiment}.yaml")
-        return [*sections_of(file, "procedures")] if group == "procedure" and file.is_file() else []
 
 
 def register_source() -> None:

@@ -1,20 +1,13 @@
 """Datasets: a task's samples as tensors in memory."""
 
+from regrun.contracts.batch import Batch
+from regrun.contracts.criterion import Criterion
+from regrun.contracts.inputs import Features, Images, InitialStates, InputSpec, Series, Tokens
+from regrun.contracts.samples import Samples, Splits
 from regrun.data.back_copy import BackCopy
-from regrun.data.base import (
-    Batch,
-    Dataset,
-    Features,
-    Images,
-    InitialStates,
-    InputSpec,
-    Samples,
-    Series,
-    Splits,
-    Tokens,
-)
+from regrun.data.base import Dataset
 from regrun.data.binary_patterns import BinaryPatterns
-from regrun.data.criteria import Classification, Criterion, NextToken, ObservedSeries, Regression
+from regrun.data.criteria import Classification, NextToken, ObservedSeries, Regression
 from regrun.data.crops import StoredCrops, TrainPart
 from regrun.data.derived import Downsampled, LongTailed
 from regrun.data.digits import Digits

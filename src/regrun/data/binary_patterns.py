@@ -6,7 +6,10 @@ from pathlib import Path
 
 import torch
 
-from regrun.data.base import Dataset, Features, Samples, Splits, check_fraction, generator_of, split_at_random
+from regrun.contracts.inputs import Features
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset, check_fraction, split_at_random
+from regrun.data.generators import generator_of
 from regrun.ranges import check_whole
 
 

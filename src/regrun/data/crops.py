@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from regrun.augmentations.resized_crop import resized_crops
-from regrun.data.base import Dataset, Images, Samples, Splits, generator_of
+from regrun.contracts.inputs import Images
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset
 from regrun.data.derived import Derived
+from regrun.data.generators import generator_of
 from regrun.data.images import stratified
-from regrun.memory import check_memory
+from regrun.data.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
 

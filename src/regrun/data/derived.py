@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regrun.data.base import Dataset, Images, Samples, Splits, generator_of
+from regrun.contracts.inputs import Images
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset
+from regrun.data.generators import generator_of
 from regrun.ranges import check_finite, check_whole
 
 

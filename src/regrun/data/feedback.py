@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regrun.data.base import generator_of
 from regrun.data.files import misspelt
-from regrun.memory import check_memory
+from regrun.data.generators import generator_of
+from regrun.data.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from regrun.data.base import Images
+from regrun.contracts.inputs import Images
 from regrun.data.files import misspelt
 from regrun.data.image_cache import Decoded, cached, is_cached
 from regrun.data.image_tree import decode_tree

@@ -9,7 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Images, Samples, Splits, generator_of
+from regrun.contracts.inputs import Images
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset
+from regrun.data.generators import generator_of
 from regrun.data.image_cache import Decoded
 from regrun.data.label_noise import LabelNoise, TrueLabels
 from regrun.data.pixels import Pixels

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from regrun.data.base import Dataset, Samples, Splits, Tokens, check_fraction, generator_of, split_at_random
+from regrun.contracts.inputs import Tokens
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset, check_fraction, split_at_random
+from regrun.data.generators import generator_of
 from regrun.data.label_noise import redraw_labels
 from regrun.ranges import check_finite, check_whole
 

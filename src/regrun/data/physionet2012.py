@@ -10,9 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Samples, Series, Splits, generator_of
+from regrun.contracts.inputs import Series
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset
 from regrun.data.criteria import ObservedSeries
 from regrun.data.files import misspelt
+from regrun.data.generators import generator_of
 from regrun.data.series import observed_samples
 from regrun.ranges import check_finite, check_whole
 

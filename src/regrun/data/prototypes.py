@@ -6,8 +6,11 @@ from pathlib import Path
 
 import torch
 
-from regrun.data.base import Dataset, Features, Samples, Splits, generator_of
-from regrun.memory import check_memory
+from regrun.contracts.inputs import Features
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset
+from regrun.data.generators import generator_of
+from regrun.data.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
 

@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Samples, Series, Splits, check_fraction, generator_of
+from regrun.contracts.inputs import Series
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset, check_fraction
 from regrun.data.criteria import ObservedSeries
 from regrun.data.files import misspelt
-from regrun.memory import check_memory
+from regrun.data.generators import generator_of
+from regrun.data.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
 BYTES_OF_A_TIME = 64  # in a tuple, and while it is made

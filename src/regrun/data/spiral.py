@@ -7,10 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, InitialStates, Samples, Splits, generator_of
+from regrun.contracts.inputs import InitialStates
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset
 from regrun.data.criteria import Regression
+from regrun.data.generators import generator_of
+from regrun.data.memory import check_memory
 from regrun.data.series import BYTES_OF_A_TIME
-from regrun.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 from regrun.solvers import BrownianPath, SolverError, odeint, sdeint
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-from regrun.data.base import Batch, Samples
+from regrun.contracts.batch import Batch
+from regrun.contracts.samples import Samples
 
 
 class BatchStream:

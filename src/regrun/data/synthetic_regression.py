@@ -10,9 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regrun.data.base import Dataset, Features, Samples, Splits, generator_of
+from regrun.contracts.inputs import Features
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset
 from regrun.data.criteria import Regression
-from regrun.memory import check_memory
+from regrun.data.generators import generator_of
+from regrun.data.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
 

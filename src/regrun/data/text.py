@@ -6,9 +6,12 @@ from pathlib import Path
 
 import torch
 
-from regrun.data.base import Dataset, Samples, Splits, Tokens, generator_of
+from regrun.contracts.inputs import Tokens
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset
 from regrun.data.criteria import NextToken
 from regrun.data.files import misspelt
+from regrun.data.generators import generator_of
 from regrun.ranges import check_whole
 
 FILE = "tinyshakespeare.txt"

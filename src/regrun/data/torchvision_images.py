@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from filelock import FileLock
 
-from regrun.data.base import Images
+from regrun.contracts.inputs import Images
 from regrun.data.cifar100_classes import CLASSES, NEXT_IN_SUPERCLASS
 from regrun.data.download import fetch
 from regrun.data.files import check_md5, other_capitals

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from regrun.data.base import Dataset, Images, Splits
+from regrun.contracts.inputs import Images
+from regrun.contracts.samples import Splits
+from regrun.data.base import Dataset
 from regrun.data.derived import Derived
 
 

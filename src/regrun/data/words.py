@@ -8,7 +8,10 @@ from pathlib import Path
 
 import torch
 
-from regrun.data.base import Dataset, Samples, Splits, Tokens, generator_of
+from regrun.contracts.inputs import Tokens
+from regrun.contracts.samples import Samples, Splits
+from regrun.data.base import Dataset
+from regrun.data.generators import generator_of
 from regrun.data.text import FILE, read_shakespeare
 from regrun.ranges import check_whole
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
-from regrun.environment import available_cores
+from regrun.config.whitelist import read_trust
 from regrun.errors import UserError, one_line
 from regrun.launchers.task import Resources, Task, ended, lost
-from regrun.record import Status
-from regrun.run import STOP
-from regrun.whitelist import read_trust
+from regrun.records.record import Status
+from regrun.runs.environment import available_cores
+from regrun.runs.run import STOP
 
 LOOK_EVERY = 0.5  # seconds between looks whether to stop
 PATIENCE = 90.0  # seconds that cancelled runs have to save themselves

@@ -11,10 +11,10 @@ from hydra.core.utils import JobReturn
 from joblib import Parallel, delayed
 from joblib.parallel import LokyBackend
 
-from regrun.environment import available_cores
-from regrun.job import follow
 from regrun.launchers.task import Task
 from regrun.launchers.trial import choose_threads, steps_per_second
+from regrun.runs.environment import available_cores
+from regrun.runs.job import follow
 
 
 class FollowingBackend(LokyBackend):

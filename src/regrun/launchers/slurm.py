@@ -14,10 +14,10 @@ from hydra.core.utils import JobReturn
 
 from regrun.console import OUT
 from regrun.errors import UserError, one_line
-from regrun.job import Outcome
 from regrun.launchers.task import Resources, Task, lost
-from regrun.record import Status
-from regrun.run import STOP
+from regrun.records.record import Status
+from regrun.runs.job import Outcome
+from regrun.runs.run import STOP
 
 SOONEST, LATEST = 1.0, 30.0  # seconds between looks at the queue, which grow: the scheduler serves others
 LOOKS = 3  # in which a job is neither queued nor done before it counts as lost: shared files lag behind

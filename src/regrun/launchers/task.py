@@ -13,11 +13,11 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from regrun.composition import Composer
 from regrun.errors import UserError
-from regrun.job import Outcome
-from regrun.record import Status
-from regrun.run import STOP
+from regrun.records.record import Status
+from regrun.runs.job import Outcome
+from regrun.runs.run import STOP
+from regrun.sweeps.composer import Composer
 
 _COMPOSERS: dict[str, Composer] = {}  # of the sweep that this process works for
 

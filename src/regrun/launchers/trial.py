@@ -51,11 +51,11 @@ def steps_per_second(config: Mapping[str, Any], threads: int, seconds: float = S
 
     import torch
 
+    from regrun.data.generators import untouched_generators
     from regrun.data.stream import BatchStream
-    from regrun.procedures.generators import untouched_generators
     from regrun.procedures.trainer import chosen_precision
     from regrun.procedures.training import SupervisedTraining
-    from regrun.run import build_procedure
+    from regrun.runs.run import build_procedure
 
     if config["trainer"]["accelerator"] != "cpu":
         return 0.0

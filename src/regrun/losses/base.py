@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regrun.data.base import is_under_vmap
+from regrun.contracts.inputs import is_under_vmap
+from regrun.contracts.probability_map import ProbabilityMap
 from regrun.data.criteria import check_classes
-from regrun.probability_maps.base import ProbabilityMap
 from regrun.probability_maps.softmax import Softmax
 
 

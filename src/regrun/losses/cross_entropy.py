@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regrun.contracts.probability_map import ProbabilityMap, log_or_nothing
 from regrun.losses.base import ClassificationLoss, expected
-from regrun.probability_maps.base import ProbabilityMap, log_or_nothing
 from regrun.probability_maps.stablemax import StableMax, stable_growth
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}

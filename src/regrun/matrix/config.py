@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from regrun.catalogue import read_yaml
-from regrun.config_files import folders_of
+from regrun.config.catalogue import read_yaml
+from regrun.config.user_files import folders_of
 from regrun.errors import UserError, nearest
 from regrun.paths import conf_dir
 from regrun.ranges import SEEDS

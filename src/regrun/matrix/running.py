@@ -9,18 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from regrun.app import checked_config, compose_config, record_path
+from regrun.config.checking import checked_config
+from regrun.config.composing import compose_config, record_path
 from regrun.console import OUT
-from regrun.environment import available_cores
 from regrun.errors import UserError
 from regrun.launchers.task import packs
 from regrun.matrix.cells import Cell, Result, compared
 from regrun.matrix.config import Problem, Table
 from regrun.matrix.trials import Setting, settings, words
 from regrun.plural import count
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
 from regrun.reproduction.entry import Cost
 from regrun.reproduction.experiment import changes
+from regrun.runs.environment import available_cores
 
 HYDRAS = ("hydra/", "hydra.")  # overrides that say how all runs are launched
 
@@ -151,7 +152,7 @@ class Runner:
         missing = self.missing(runs)
         if not missing:
             return
-        from regrun.hydra_command import run_hydra
+        from regrun.sweeps.command import run_hydra
 
         own = [word for word in self.overrides if word.startswith(HYDRAS)]
         shared = ["-m", *(["--config-dir", self.config_dir] if self.config_dir else []), *own]

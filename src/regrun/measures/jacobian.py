@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
-from regrun.models.output import as_output
+from regrun.contracts.output import as_output
 
 
 def input_jacobian(model: nn.Module, x: Tensor, chunk: int = 64) -> Tensor:

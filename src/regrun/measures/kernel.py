@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from regrun.models.output import as_output
+from regrun.contracts.output import as_output
 
 
 def empirical_ntk(

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vjp, vmap
 
-from regrun.data.base import Batch
-from regrun.models.output import Output, as_output
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output, as_output
 
 Loss = Callable[[Output, Batch], Tensor]
 

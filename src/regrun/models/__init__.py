@@ -1,5 +1,6 @@
 """Models: plain modules that size themselves from a dataset's inputs and classes."""
 
+from regrun.contracts.output import Output
 from regrun.models.committee import Committee
 from regrun.models.fast_resnet import FastResNet
 from regrun.models.latent_ode import ODERNN, LatentODE
@@ -8,7 +9,6 @@ from regrun.models.neural_ngram import NeuralNGram
 from regrun.models.neural_ode import NeuralODE, TrajectoryODE
 from regrun.models.neural_sde import NeuralSDE, TrajectorySDE
 from regrun.models.one_hot import OneHotLinear
-from regrun.models.output import Output
 from regrun.models.prototype_attention import PrototypeAttention
 from regrun.models.quadratic import Quadratic
 from regrun.models.resnet import PreActResNet, ResNet, WideResNet

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regrun.probability_maps.base import ProbabilityMap, widened
+from regrun.contracts.probability_map import ProbabilityMap, widened
 from regrun.probability_maps.softmax import Softmax
 
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec, Tokens
-from regrun.models.output import Output
+from regrun.contracts.inputs import InputSpec, Tokens
+from regrun.contracts.output import Output
 
 
 class Committee(nn.Module):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from regrun.data.base import Images, InputSpec
-from regrun.models.output import Output
+from regrun.contracts.inputs import Images, InputSpec
+from regrun.contracts.output import Output
 
 
 def image_channels(inputs: InputSpec) -> int:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec
+from regrun.contracts.inputs import InputSpec
 from regrun.models.convolution import Classifier, conv_bn, image_channels, pooled
 
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from regrun.contracts.probability_map import widened
 from regrun.models.attention import Attention, squared_distances
-from regrun.probability_maps.base import widened
 
 
 class GaussianAttention(Attention):

@@ -9,9 +9,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec, Series
+from regrun.contracts.inputs import InputSpec, Series
+from regrun.contracts.output import Output
 from regrun.models.ordinary_dynamics import OrdinaryDynamics
-from regrun.models.output import Output
 from regrun.models.vector_fields import TanhField
 from regrun.solvers import ODESolver, Solution
 

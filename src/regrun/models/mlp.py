@@ -9,10 +9,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec, Tokens
+from regrun.contracts.inputs import InputSpec, Tokens
+from regrun.contracts.output import Output
 from regrun.errors import nearest
 from regrun.models.one_hot import OneHotLinear
-from regrun.models.output import Output
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

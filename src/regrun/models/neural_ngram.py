@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec, Tokens
-from regrun.models.output import Output
+from regrun.contracts.inputs import InputSpec, Tokens
+from regrun.contracts.output import Output
 
 
 class NeuralNGram(nn.Module):

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regrun.data.base import Images, InitialStates, InputSpec, Series
+from regrun.contracts.inputs import Images, InitialStates, InputSpec, Series
+from regrun.contracts.output import Output
 from regrun.models.ordinary_dynamics import OrdinaryDynamics
-from regrun.models.output import Output
 from regrun.models.vector_fields import TanhField
 from regrun.solvers import ODESolver
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec
+from regrun.contracts.inputs import InputSpec
+from regrun.contracts.output import Output
 from regrun.models.neural_ode import Flattened, initial_states
 from regrun.models.noisy_dynamics import NoisyDynamics
-from regrun.models.output import Output
 from regrun.models.vector_fields import TanhField
 from regrun.solvers import SDESolver
 

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec, Tokens
+from regrun.contracts.inputs import InputSpec, Tokens
+from regrun.contracts.output import Output
 from regrun.models.attention import DotProductAttention, InverseDistanceAttention
-from regrun.models.output import Output
 
 KINDS = ("inverse_distance", "dot_product")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec, Tokens
+from regrun.contracts.inputs import InputSpec, Tokens
+from regrun.contracts.output import Output
 from regrun.models.one_hot import OneHotLinear
-from regrun.models.output import Output
 
 
 class Quadratic(nn.Module):

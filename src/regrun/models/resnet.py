@@ -8,7 +8,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec
+from regrun.contracts.inputs import InputSpec
 from regrun.models.convolution import Classifier, conv_bn, image_channels, pooled
 
 

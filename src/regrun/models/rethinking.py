@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec
+from regrun.contracts.inputs import InputSpec
 from regrun.models.convolution import Classifier, conv_bn, image_channels, image_shape, pooled
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec, Tokens
+from regrun.contracts.inputs import InputSpec, Tokens
+from regrun.contracts.output import Output
 from regrun.errors import nearest
 from regrun.models.attention import Attention, DotProductAttention
-from regrun.models.output import Output
 
 READINGS = ("every", "last", "mean")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from regrun.data.base import InputSpec, Tokens
-from regrun.models.output import Output
+from regrun.contracts.inputs import InputSpec, Tokens
+from regrun.contracts.output import Output
 
 
 class Transformer(nn.Module):

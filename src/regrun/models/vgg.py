@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from regrun.data.base import InputSpec
+from regrun.contracts.inputs import InputSpec
 from regrun.models.convolution import Classifier, image_channels, pooled
 
 

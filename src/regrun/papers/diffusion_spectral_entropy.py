@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
+from regrun.contracts.procedure import Context, Description
 from regrun.measures.information import code_entropy
 from regrun.measures.spectrum import diffusion_spectral_entropy
-from regrun.procedures.base import Context, Description
 
 
 class EntropyOfManifolds:

@@ -8,13 +8,15 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from regrun.data.base import Batch, Dataset
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import as_output
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
+from regrun.data.base import Dataset
+from regrun.data.generators import seed_generators
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
-from regrun.models.output import as_output
-from regrun.procedures.base import Context, Description, StoppedError
 from regrun.procedures.evaluation import accuracy
-from regrun.procedures.generators import seed_generators
 
 DIVERGED = 1e9
 

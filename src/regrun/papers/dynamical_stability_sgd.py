@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from regrun.contracts.procedure import Context, Description
 from regrun.papers.small_sgd import Array, Diagonal, TwoLayer, descend
-from regrun.procedures.base import Context, Description
 
 
 class StableMinimum:

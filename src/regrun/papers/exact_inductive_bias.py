@@ -7,8 +7,9 @@ import math
 import numpy as np
 import torch
 
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.papers.inductive_bias import Array, fitted_log_below, posterior_error
-from regrun.procedures.base import Context, Description, StoppedError
 
 
 class Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regrun.procedures.base import Context
+from regrun.contracts.procedure import Context
 from regrun.procedures.distillation import Distillation
 from regrun.procedures.training import SupervisedTraining
 from regrun.regularizers.region_labels import REGIONS, RegionLabels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.procedures.base import Context, Description
+from regrun.contracts.procedure import Context, Description
 
 
 class FiniteSampleExpressivity:

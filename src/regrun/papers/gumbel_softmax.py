@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regrun.data.base import Dataset, Images
+from regrun.contracts.inputs import Images
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
+from regrun.data.base import Dataset
 from regrun.probability_maps.gumbel_softmax import GumbelSoftmax, straight_through
-from regrun.procedures.base import Context, Description, StoppedError
 
 VARIABLES, CATEGORIES = 20, 10
 CODE = VARIABLES * CATEGORIES

@@ -7,13 +7,14 @@ import warnings
 import torch
 from torch import Tensor
 
-from regrun.data.base import Samples, Splits
+from regrun.contracts.procedure import Context, Stage
+from regrun.contracts.samples import Samples, Splits
+from regrun.contracts.stopping import StoppedError
+from regrun.data.generators import seed_generators
 from regrun.data.stream import BatchList
 from regrun.measures.codes import codes_of, hamming_neighbours, redundancy_ratio, vote
 from regrun.measures.looking import activations
 from regrun.procedures.after_training import AfterTraining
-from regrun.procedures.base import Context, Stage, StoppedError
-from regrun.procedures.generators import seed_generators
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised
 

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regrun.data.base import Splits
+from regrun.contracts.procedure import Context, Stage
+from regrun.contracts.samples import Splits
 from regrun.models.attention import InverseDistanceAttention
 from regrun.models.prototype_attention import PrototypeAttention
 from regrun.procedures.after_training import AfterTraining
-from regrun.procedures.base import Context, Stage
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import Samples, Splits
+from regrun.contracts.procedure import Context, Stage
+from regrun.contracts.samples import Samples, Splits
+from regrun.contracts.stopping import StoppedError
 from regrun.data.stream import BatchList
 from regrun.models.mlp import MLP
 from regrun.procedures.after_training import AfterTraining
-from regrun.procedures.base import Context, Stage, StoppedError
 from regrun.procedures.evaluation import accuracy
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised

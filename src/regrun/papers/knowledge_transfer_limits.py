@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.measures.slope import log_slope
-from regrun.procedures.base import Context, Description, StoppedError
 
 Array = NDArray[np.float64]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.measures.fourier import inverse_participation_ratio
-from regrun.procedures.base import Context, Description, StoppedError
 
 DECAYS = (1e-2, 1.0, 1e2, 1e3)
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from regrun.data.base import Tokens
-from regrun.models.output import as_output
+from regrun.contracts.inputs import Tokens
+from regrun.contracts.output import as_output
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.models.quadratic import Quadratic
-from regrun.procedures.base import Context, Description, StoppedError
 from regrun.procedures.evaluation import accuracy
 
 

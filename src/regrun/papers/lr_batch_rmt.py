@@ -8,14 +8,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from regrun.data.base import Batch, Splits
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import as_output
+from regrun.contracts.procedure import Context, Stage
+from regrun.contracts.samples import Splits
+from regrun.contracts.stopping import StoppedError
 from regrun.measures.lanczos import top_eigenvalues
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
 from regrun.measures.slope import log_slope
-from regrun.models.output import as_output
 from regrun.procedures.after_training import AfterTraining
-from regrun.procedures.base import Context, Stage, StoppedError
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.measures.share import share, unless_nan
-from regrun.procedures.base import Context, Description, StoppedError
 
 METHODS = ("split", "weighted", "regularized")
 WIDTHS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of the kink of the pinball loss, ever less smooth

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.models.head import linear_head
 from regrun.procedures.after_training import trained
-from regrun.procedures.base import Context, Description, StoppedError
 from regrun.procedures.evaluation import Features, accuracy, features_of
 from regrun.procedures.training import SupervisedTraining
 

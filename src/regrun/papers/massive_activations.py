@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from regrun.data.base import Splits
+from regrun.contracts.procedure import Context, Stage
+from regrun.contracts.samples import Splits
+from regrun.contracts.stopping import StoppedError
 from regrun.procedures.after_training import AfterTraining
-from regrun.procedures.base import Context, Stage, StoppedError
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.measures.collapse import scatter
 from regrun.measures.slope import log_slope
-from regrun.procedures.base import Context, Description, StoppedError
 
 
 class UnconstrainedFeatures:

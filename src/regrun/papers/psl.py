@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.data.feedback import Feedback, FeedbackData
 from regrun.errors import TrainingDivergedError
-from regrun.procedures.base import Context, Description, StoppedError
 
 TOP = 20
 

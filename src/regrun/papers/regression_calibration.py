@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.measures.mixture import GaussianMixture, bisect
 from regrun.measures.share import share, unless_nan
-from regrun.procedures.base import Context, Description, StoppedError
 
 LEVELS = torch.arange(1, 101, dtype=torch.float64) / 101
 LEAST_STD = 1e-3  # of a component, in units of the targets' deviation

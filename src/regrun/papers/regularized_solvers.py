@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 import torch
 
-from regrun.data.base import Batch, Splits
+from regrun.contracts.batch import Batch
+from regrun.contracts.procedure import Context, Stage
+from regrun.contracts.samples import Splits
+from regrun.contracts.stopping import StoppedError
+from regrun.data.generators import seed_generators
 from regrun.data.stream import BatchList
 from regrun.procedures.after_training import AfterTraining, check_data
-from regrun.procedures.base import Context, Stage, StoppedError
-from regrun.procedures.generators import seed_generators
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised
 

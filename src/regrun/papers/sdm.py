@@ -12,12 +12,15 @@ import torch.nn.functional as F
 import torchvision.transforms.v2.functional as TF
 from torch import Tensor, nn
 
-from regrun.data.base import Dataset, Images, Samples, Splits
+from regrun.contracts.inputs import Images
+from regrun.contracts.procedure import Context, Stage
+from regrun.contracts.samples import Samples, Splits
+from regrun.contracts.stopping import StoppedError
+from regrun.data.base import Dataset
 from regrun.measures.share import share
 from regrun.models.head import linear_head
 from regrun.probes.temperature_scaling import fit_temperature
 from regrun.procedures.after_training import AfterTraining
-from regrun.procedures.base import Context, Stage, StoppedError
 from regrun.procedures.evaluation import features_of
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from regrun.procedures.base import Context, StoppedError
+from regrun.contracts.procedure import Context
+from regrun.contracts.stopping import StoppedError
 
 Array = NDArray[np.float64]
 Rate = Callable[[int], float]

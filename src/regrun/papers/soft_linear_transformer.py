@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.measures.timing import in_turns
 from regrun.models.attention import Attention, DotProductAttention
 from regrun.models.gaussian_attention import GaussianAttention, gaussian, newton_inverse
-from regrun.procedures.base import Context, Description, StoppedError
 
 KINDS: dict[str, Callable[[], Attention]] = {
     "softmax": DotProductAttention,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.data.base import Splits
+from regrun.contracts.output import as_output
+from regrun.contracts.procedure import Context, Stage
+from regrun.contracts.samples import Splits
 from regrun.data.stream import BatchList
-from regrun.models.output import as_output
 from regrun.procedures.after_training import AfterTraining
-from regrun.procedures.base import Context, Stage
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised
 

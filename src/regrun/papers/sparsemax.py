@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regrun.contracts.probability_map import ProbabilityMap
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.losses.base import ClassificationLoss
-from regrun.probability_maps.base import ProbabilityMap
-from regrun.procedures.base import Context, Description, StoppedError
 
 LABELS, WORDS = 10, 500
 

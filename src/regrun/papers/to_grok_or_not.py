@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.data.base import Splits
+from regrun.contracts.procedure import Context, Stage
+from regrun.contracts.samples import Splits
+from regrun.contracts.stopping import StoppedError
 from regrun.measures.fourier import inverse_participation_ratio
 from regrun.models.head import linear_head
 from regrun.models.residues import residue_functions
 from regrun.procedures.after_training import AfterTraining
-from regrun.procedures.base import Context, Stage, StoppedError
 from regrun.procedures.evaluation import Features, accuracy, features_of
 from regrun.tasks.supervised import Supervised
 

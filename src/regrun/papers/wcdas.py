@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from regrun.data.base import Splits
+from regrun.contracts.procedure import Context, Stage
+from regrun.contracts.samples import Splits
+from regrun.contracts.stopping import StoppedError
 from regrun.data.criteria import is_right
 from regrun.models.angular_heads import WrappedCauchyHead
 from regrun.models.head import linear_head
 from regrun.procedures.after_training import AfterTraining
-from regrun.procedures.base import Context, Stage, StoppedError
 from regrun.procedures.evaluation import features_of
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised

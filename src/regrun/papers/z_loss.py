@@ -8,9 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.stopping import StoppedError
 from regrun.losses.z_loss import ZLoss, z_loss
 from regrun.measures.timing import in_turns
-from regrun.procedures.base import Context, Description, StoppedError
 
 
 def factored_z_loss(

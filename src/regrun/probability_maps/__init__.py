@@ -1,6 +1,6 @@
 """Maps from scores to weights: functions of scores alone, for a network's output and for attention."""
 
-from regrun.probability_maps.base import ProbabilityMap
+from regrun.contracts.probability_map import ProbabilityMap
 from regrun.probability_maps.softmax import Softmax
 from regrun.probability_maps.softpick import Softpick
 from regrun.probability_maps.sparse_softmax import SparseSoftmax

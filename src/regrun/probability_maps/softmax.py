@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from regrun.probability_maps.base import ProbabilityMap
+from regrun.contracts.probability_map import ProbabilityMap
 
 
 class Softmax(ProbabilityMap):

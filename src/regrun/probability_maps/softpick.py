@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from regrun.probability_maps.base import ProbabilityMap
+from regrun.contracts.probability_map import ProbabilityMap
 
 
 class Softpick(ProbabilityMap):

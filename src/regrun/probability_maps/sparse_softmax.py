@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.probability_maps.base import ProbabilityMap
+from regrun.contracts.probability_map import ProbabilityMap
 
 
 class SparseSoftmax(ProbabilityMap):

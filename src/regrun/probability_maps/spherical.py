@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from regrun.probability_maps.base import ProbabilityMap, log_or_nothing
+from regrun.contracts.probability_map import ProbabilityMap, log_or_nothing
 
 
 class TaylorSoftmax(ProbabilityMap):

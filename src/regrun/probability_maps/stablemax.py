@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.probability_maps.base import ProbabilityMap, log_or_nothing, log_weigh, weigh
+from regrun.contracts.probability_map import ProbabilityMap, log_or_nothing, log_weigh, weigh
 
 
 def stable_growth(x: Tensor) -> Tensor:

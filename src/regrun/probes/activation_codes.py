@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from regrun.data.base import Tokens
+from regrun.contracts.inputs import Tokens
+from regrun.contracts.task import Task
 from regrun.measures.codes import codes_of, redundancy_ratio, regions_between
 from regrun.measures.looking import activation_layers, activations
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe
-from regrun.regularizers.base import Task
 
 
 class ActivationCodes(SampleProbe):

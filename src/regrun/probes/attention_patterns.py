@@ -7,13 +7,13 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.looking import outputs_of
 from regrun.measures.outliers import kurtosis
 from regrun.measures.share import share
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.massive_activations import attention_weights, attentions_of, blocks_of
 from regrun.probes.samples import SampleProbe
-from regrun.regularizers.base import Task
 
 SINK = 0.3  # average weight of the first position from which a head is said to sink
 

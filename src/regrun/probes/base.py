@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from regrun.data.base import Batch
-from regrun.models.output import Output
-from regrun.regularizers.base import Task
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.task import Task
 
 
 class ProbeError(ValueError):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
 from regrun.probes.samples import SampleProbe
-from regrun.regularizers.base import Task
 
 
 class BlockGradients(SampleProbe):

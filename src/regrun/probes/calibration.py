@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torchmetrics.aggregation import CatMetric
 
-from regrun.data.base import Batch
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.probability_map import ProbabilityMap
+from regrun.contracts.task import Task
 from regrun.measures.calibration import (
     brier_score,
     classwise_error,
@@ -15,10 +18,7 @@ from regrun.measures.calibration import (
     uniform_reliability,
 )
 from regrun.measures.share import unless_nan
-from regrun.models.output import Output
-from regrun.probability_maps.base import ProbabilityMap
 from regrun.probes.base import Probe, ProbeError, Trial
-from regrun.regularizers.base import Task
 
 
 class Calibration(Probe):

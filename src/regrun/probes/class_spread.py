@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.probes.base import Trial
 from regrun.probes.samples import SampleProbe, need_classes, need_features
-from regrun.regularizers.base import Task
 
 
 class ClassSpread(SampleProbe):

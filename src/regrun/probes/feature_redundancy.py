@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.redundancy import distinct_units, sparsity_coefficient
 from regrun.measures.share import unless_nan
 from regrun.probes.base import Trial
 from regrun.probes.samples import SampleProbe, need_features
-from regrun.regularizers.base import Task
 
 
 class FeatureRedundancy(SampleProbe):

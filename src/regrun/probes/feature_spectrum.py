@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from regrun.data.base import Batch
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.task import Task
 from regrun.measures.spectrum import effective_rank, stable_rank
-from regrun.models.output import Output
 from regrun.probes.base import Probe
-from regrun.regularizers.base import Task
 
 
 class Moments(Metric):

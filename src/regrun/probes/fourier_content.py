@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.fourier import dominant_frequency, inverse_participation_ratio
 from regrun.models.residues import residue_functions
 from regrun.probes.base import Probe, ProbeError, Trial
-from regrun.regularizers.base import Task
 
 
 class FourierContent(Probe):

@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.lanczos import random_signs, spectral_density
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
 from regrun.probes.base import Trial
 from regrun.probes.samples import SampleProbe, need_full_precision, try_out
-from regrun.regularizers.base import Task
 
 
 class HessianDensity(SampleProbe):

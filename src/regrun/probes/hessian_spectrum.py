@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.lanczos import hutchinson, random_signs, top_eigenvalues
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
 from regrun.probes.base import Trial
 from regrun.probes.samples import SampleProbe, need_full_precision, try_out
-from regrun.regularizers.base import Task
 
 
 class CurvatureProbe(SampleProbe):

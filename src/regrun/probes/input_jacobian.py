@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.jacobian import centroid_alignment, input_jacobian
 from regrun.measures.looking import measuring
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe, gigabytes, need_real_inputs, try_out
-from regrun.regularizers.base import Task
 
 
 class InputJacobian(SampleProbe):

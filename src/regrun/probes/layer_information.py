@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.information import adaptive_codes, code_information, kernel_entropy
 from regrun.measures.looking import activation_layers, activations
 from regrun.measures.share import unless_nan
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe, need_classes
-from regrun.regularizers.base import Task
 
 
 class LayerInformation(SampleProbe):

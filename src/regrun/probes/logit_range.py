@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torchmetrics import MaxMetric, MeanMetric
 
-from regrun.data.base import Batch
-from regrun.models.output import Output
-from regrun.probability_maps.base import ProbabilityMap
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.probability_map import ProbabilityMap
+from regrun.contracts.task import Task
 from regrun.probes.base import Probe, Trial
 from regrun.probes.samples import need_classes
-from regrun.regularizers.base import Task
 
 
 class LogitRange(Probe):

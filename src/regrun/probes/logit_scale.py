@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from regrun.data.base import Batch
-from regrun.models.output import Output
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.task import Task
 from regrun.probes.base import Probe
-from regrun.regularizers.base import Task
 
 
 class LogitScale(Probe):

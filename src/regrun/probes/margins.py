@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torchmetrics.aggregation import CatMetric
 
-from regrun.data.base import Batch
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.task import Task
 from regrun.measures.share import unless_nan
-from regrun.models.output import Output
 from regrun.probes.base import Probe
-from regrun.regularizers.base import Task
 
 QUANTILES = {"p05": 0.05, "p50": 0.5, "p95": 0.95}
 

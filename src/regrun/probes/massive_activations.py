@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from regrun.contracts.task import Task
 from regrun.measures.looking import outputs_of
 from regrun.measures.outliers import massive_count, sink_share, top_ratio
 from regrun.models.attention import Attention
 from regrun.models.small_transformer import Block
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe
-from regrun.regularizers.base import Task
 
 
 class MassiveActivations(SampleProbe):

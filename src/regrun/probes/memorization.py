@@ -7,11 +7,11 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAUROC
 
-from regrun.data.base import Batch
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.task import Task
 from regrun.data.criteria import is_right
-from regrun.models.output import Output
 from regrun.probes.base import Probe
-from regrun.regularizers.base import Task
 
 
 class Memorization(Probe):

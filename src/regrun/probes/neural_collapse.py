@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.collapse import (
     cosines,
     equal_angles,
@@ -18,7 +19,6 @@ from regrun.measures.looking import activation_layers, overheard
 from regrun.models.head import linear_head
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe, need_classes, need_features
-from regrun.regularizers.base import Task
 
 
 class NeuralCollapse(SampleProbe):

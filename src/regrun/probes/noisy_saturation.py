@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from regrun.contracts.output import as_output
+from regrun.contracts.task import Step, Task
+from regrun.data.generators import untouched_generators
 from regrun.measures.looking import measuring
 from regrun.measures.share import share
-from regrun.models.output import as_output
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe
-from regrun.procedures.generators import untouched_generators
-from regrun.regularizers.base import Step, Task
 from regrun.regularizers.noisy_softmax import NoisySoftmax
 
 

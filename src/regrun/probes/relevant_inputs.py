@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.data.base import Features
+from regrun.contracts.inputs import Features
+from regrun.contracts.task import Task
 from regrun.probes.base import Probe, ProbeError, Trial
-from regrun.regularizers.base import Task
 
 
 class RelevantInputs(Probe):

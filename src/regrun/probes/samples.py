@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regrun.data.base import Batch, Samples, Tokens
+from regrun.contracts.batch import Batch
+from regrun.contracts.inputs import Tokens
+from regrun.contracts.output import Output, as_output
+from regrun.contracts.samples import Samples
+from regrun.contracts.task import Task
 from regrun.data.stream import spread
 from regrun.errors import nearest, one_line
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
-from regrun.models.output import Output, as_output
 from regrun.probes.base import Probe, ProbeError, Trial
-from regrun.regularizers.base import Task
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regrun.data.base import Batch
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.task import Task
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
-from regrun.models.output import Output
 from regrun.probes.base import Probe, Trial
 from regrun.probes.samples import need_classes, need_full_precision
-from regrun.regularizers.base import Task
 
 
 class SmoothingVariance(Probe):

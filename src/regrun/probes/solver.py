@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regrun.data.base import Batch
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.task import Task
 from regrun.models.dynamics import dynamics_of, solution_of
-from regrun.models.output import Output
 from regrun.probes.base import Probe, ProbeError, Trial
-from regrun.regularizers.base import Task
 
 
 def need_solution(trial: Trial) -> Any:

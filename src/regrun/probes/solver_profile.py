@@ -6,12 +6,12 @@ import math
 
 from torch import Tensor
 
-from regrun.data.base import Batch
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.task import Task
 from regrun.models.dynamics import solution_of
-from regrun.models.output import Output
 from regrun.probes.base import Probe, ProbeError, Trial
 from regrun.probes.solver import need_solution
-from regrun.regularizers.base import Task
 
 
 class SolverProfile(Probe):

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.spectrum import diffusion_information
 from regrun.probes.base import Trial
 from regrun.probes.samples import SampleProbe, need_classes, need_features
-from regrun.regularizers.base import Task
 
 
 class SpectralEntropy(SampleProbe):

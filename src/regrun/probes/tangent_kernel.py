@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.kernel import empirical_ntk, kernel_cosine, target_alignment
 from regrun.measures.looking import measuring
 from regrun.probes.base import ProbeError, Trial
 from regrun.probes.samples import SampleProbe, gigabytes, try_out
-from regrun.regularizers.base import Task
 
 
 class TangentKernel(SampleProbe):

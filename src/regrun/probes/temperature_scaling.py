@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from regrun.data.base import Samples
+from regrun.contracts.output import as_output
+from regrun.contracts.samples import Samples
+from regrun.contracts.task import Task
 from regrun.data.stream import BatchList
 from regrun.measures.calibration import uniform_reliability
 from regrun.measures.looking import measuring
-from regrun.models.output import as_output
 from regrun.probes.base import Probe, ProbeError, Trial
 from regrun.probes.samples import need_classes
-from regrun.regularizers.base import Task
 
 
 class TemperatureScaling(Probe):

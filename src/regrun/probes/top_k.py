@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torchmetrics.aggregation import CatMetric
 
-from regrun.data.base import Batch
-from regrun.models.output import Output
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import Output
+from regrun.contracts.task import Task
 from regrun.probes.base import Probe, ProbeError, Trial
 from regrun.probes.samples import need_classes
-from regrun.regularizers.base import Task
 
 
 class TopK(Probe):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.measures.share import share
 from regrun.probes.base import Probe
-from regrun.regularizers.base import Task
 from regrun.regularizers.norm_loss import LAYERS
 
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.probes.base import Probe, Trial
-from regrun.regularizers.base import Task
 
 
 class WeightGeometry(Probe):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Task
 from regrun.probes.base import Probe
-from regrun.regularizers.base import Task
 from regrun.regularizers.shards import whole
 
 

@@ -1,5 +1,6 @@
 """Procedures: what a run does. Almost always training; for a numerical study, a plain function."""
 
-from regrun.procedures.base import Context, Description, Procedure, Stage, StoppedError, StopRequest
+from regrun.contracts.procedure import Context, Description, Procedure, Stage
+from regrun.contracts.stopping import StoppedError, StopRequest
 
 __all__ = ["Context", "Description", "Procedure", "Stage", "StopRequest", "StoppedError"]

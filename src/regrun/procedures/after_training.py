@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 
-from regrun.data.base import Splits
+from regrun.contracts.procedure import Context, Description, Stage
+from regrun.contracts.samples import Splits
 from regrun.errors import UserError
-from regrun.procedures.base import Context, Description, Stage
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised
 

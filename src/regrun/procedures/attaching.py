@@ -8,11 +8,11 @@ from typing import cast
 
 import torch
 
-from regrun.data.base import Batch
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import as_output
+from regrun.data.generators import untouched_generators
 from regrun.errors import one_line
-from regrun.models.output import as_output
 from regrun.probes.base import Probe, ProbeError, Trial
-from regrun.procedures.generators import untouched_generators
 from regrun.tasks.supervised import Supervised
 
 

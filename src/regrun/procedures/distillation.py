@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from regrun.contracts.output import as_output
+from regrun.contracts.procedure import Context
 from regrun.data.stream import BatchList
-from regrun.models.output import as_output
 from regrun.procedures.after_training import check_data
-from regrun.procedures.base import Context
 from regrun.procedures.training import SupervisedTraining
 from regrun.regularizers.soft_targets import SoftTargets
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regrun.data.base import Samples
+from regrun.contracts.output import as_output
+from regrun.contracts.samples import Samples
 from regrun.data.stream import BatchList
-from regrun.models.output import as_output
 from regrun.tasks.supervised import Supervised
 
 

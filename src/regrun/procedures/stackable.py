@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop
 
+from regrun.data.generators import untouched_generators
 from regrun.data.stream import BatchStream
 from regrun.errors import one_line
-from regrun.procedures.generators import untouched_generators
 from regrun.tasks.stack_parts import stack_batches
 from regrun.tasks.stacked import Stacked
 from regrun.tasks.supervised import Supervised

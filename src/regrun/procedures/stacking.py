@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from regrun.damage import DamagedError
-from regrun.data.base import Splits
+from regrun.contracts.procedure import Context, Procedure
+from regrun.contracts.samples import Splits
+from regrun.contracts.stopping import StoppedError, StopRequest
+from regrun.data.generators import seed_generators
 from regrun.procedures.attaching import attach_probes
-from regrun.procedures.base import Context, Procedure, StoppedError, StopRequest
-from regrun.procedures.generators import seed_generators
 from regrun.procedures.stackable import (
     NotStackableError,
     check_alike,
@@ -33,7 +33,8 @@ from regrun.procedures.trainer import (
     saved_state,
 )
 from regrun.procedures.training import SupervisedTraining, describe
-from regrun.record import put_in_place
+from regrun.records.damage import DamagedError
+from regrun.records.record import put_in_place
 from regrun.tasks.stacked import Stacked
 from regrun.tasks.supervised import Supervised
 

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import lightning.pytorch as pl
 import torch
 
-from regrun.damage import DamagedError
+from regrun.contracts.stopping import StoppedError, StopRequest
 from regrun.errors import UserError, one_line
 from regrun.plural import count
-from regrun.procedures.base import StoppedError, StopRequest
 from regrun.procedures.lost_processes import be_patient, naming_lost_processes
-from regrun.procedures.sharding import FullySharded
-from regrun.record import put_in_place
+from regrun.records.damage import DamagedError
+from regrun.records.record import put_in_place
+from regrun.tasks.sharding import FullySharded
 
 NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "global_step")  # to go on
 ENDED = "weights_only"  # key of what a stacked run ends with

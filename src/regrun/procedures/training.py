@@ -11,16 +11,15 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from regrun.damage import DamagedError
-from regrun.data.base import Dataset, Splits
+from regrun.contracts.procedure import Context, Description
+from regrun.contracts.samples import Splits
+from regrun.data.base import Dataset
+from regrun.data.generators import seed_generators
 from regrun.errors import one_line
 from regrun.losses.base import ClassificationLoss
 from regrun.probes.base import Probe
 from regrun.procedures.attaching import attach_probes, check_parts, check_splits
-from regrun.procedures.base import Context, Description
-from regrun.procedures.generators import seed_generators
 from regrun.procedures.lost_processes import naming_lost_processes
-from regrun.procedures.sharding import FullySharded
 from regrun.procedures.trainer import (
     Interruptible,
     Progress,
@@ -32,7 +31,9 @@ from regrun.procedures.trainer import (
     read_checkpoint,
     saved_state,
 )
+from regrun.records.damage import DamagedError
 from regrun.regularizers.base import Regularizer
+from regrun.tasks.sharding import FullySharded
 from regrun.tasks.supervised import Supervised, evaluated, in_double_precision
 
 

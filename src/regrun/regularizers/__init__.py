@@ -1,7 +1,8 @@
 """Regularizers: whatever shapes training beyond plain loss minimization."""
 
+from regrun.contracts.task import Step
 from regrun.regularizers.angular_head import AngularHead
-from regrun.regularizers.base import Regularizer, Step
+from regrun.regularizers.base import Regularizer
 from regrun.regularizers.block_gradient_norm import BlockGradientNorm
 from regrun.regularizers.class_centres import ClassCentres
 from regrun.regularizers.clip_gradient import ClipGradient

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
+from regrun.contracts.task import Task
 from regrun.models.angular_heads import CosineHead, WrappedCauchyHead
 from regrun.models.head import head_owner
-from regrun.regularizers.base import Regularizer, Task
+from regrun.regularizers.base import Regularizer
 
 HEADS: dict[str, type[CosineHead]] = {"cosine": CosineHead, "wrapped_cauchy": WrappedCauchyHead}
 

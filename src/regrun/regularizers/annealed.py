@@ -7,7 +7,8 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from regrun.regularizers.base import Regularizer, Step
+from regrun.contracts.task import Step
+from regrun.regularizers.base import Regularizer
 
 
 class AnnealedPenalty(Regularizer):

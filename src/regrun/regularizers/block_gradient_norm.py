@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import Batch
-from regrun.models.output import as_output
-from regrun.regularizers.base import Regularizer, Task
+from regrun.contracts.batch import Batch
+from regrun.contracts.output import as_output
+from regrun.contracts.task import Task
+from regrun.regularizers.base import Regularizer
 
 
 class BlockGradientNorm(Regularizer):

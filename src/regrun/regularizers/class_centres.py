@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from regrun.contracts.probability_map import widened
+from regrun.contracts.task import Step, Task
 from regrun.models.head import linear_head
-from regrun.probability_maps.base import widened
-from regrun.regularizers.base import Regularizer, Step, Task, as_loss
+from regrun.regularizers.base import Regularizer, as_loss
 from regrun.regularizers.targets import as_indices
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from regrun.regularizers.base import Regularizer, Task
+from regrun.contracts.task import Task
+from regrun.regularizers.base import Regularizer
 
 
 class ClipGradient(Regularizer):

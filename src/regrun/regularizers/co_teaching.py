@@ -7,9 +7,10 @@ import copy
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regrun.models.output import Output, as_output
-from regrun.probability_maps.base import widened
-from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.contracts.output import Output, as_output
+from regrun.contracts.probability_map import widened
+from regrun.contracts.task import Step, Task
+from regrun.regularizers.base import Regularizer
 
 
 class Pair(nn.Module):

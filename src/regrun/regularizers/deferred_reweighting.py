@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regrun.probability_maps.base import widened
-from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.contracts.probability_map import widened
+from regrun.contracts.task import Step, Task
+from regrun.regularizers.base import Regularizer
 
 
 class DeferredReweighting(Regularizer):

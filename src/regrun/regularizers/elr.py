@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from regrun.models.output import as_output
-from regrun.probability_maps.base import widened
-from regrun.regularizers.base import Regularizer, Step, Task, as_loss
+from regrun.contracts.output import as_output
+from regrun.contracts.probability_map import widened
+from regrun.contracts.task import Step, Task
+from regrun.regularizers.base import Regularizer, as_loss
 from regrun.regularizers.ranks import gather_rows
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regrun.models.output import Output, as_output
-from regrun.regularizers.base import Regularizer, Task
+from regrun.contracts.output import Output, as_output
+from regrun.contracts.task import Task
+from regrun.regularizers.base import Regularizer
 
 
 class MaskedFeatures(nn.Module):

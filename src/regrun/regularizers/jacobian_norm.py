@@ -7,8 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from regrun.data.base import Batch, Tokens
-from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.contracts.batch import Batch
+from regrun.contracts.inputs import Tokens
+from regrun.contracts.task import Step, Task
+from regrun.regularizers.base import Regularizer
 
 
 class JacobianNorm(Regularizer):

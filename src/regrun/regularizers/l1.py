@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from regrun.data.base import is_under_vmap
-from regrun.regularizers.base import Regularizer, Step
+from regrun.contracts.inputs import is_under_vmap
+from regrun.contracts.task import Step
+from regrun.regularizers.base import Regularizer
 
 
 class L1(Regularizer):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.data.base import Batch
-from regrun.regularizers.base import Regularizer, Task
+from regrun.contracts.batch import Batch
+from regrun.contracts.task import Task
+from regrun.regularizers.base import Regularizer
 from regrun.regularizers.targets import as_probabilities
 
 

@@ -6,7 +6,8 @@ import math
 
 from torch import Tensor
 
-from regrun.regularizers.base import Regularizer, Step
+from regrun.contracts.task import Step
+from regrun.regularizers.base import Regularizer
 
 
 class LatentKL(Regularizer):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regrun.regularizers.base import Regularizer, Task
+from regrun.contracts.task import Task
+from regrun.regularizers.base import Regularizer
 from regrun.regularizers.norm_loss import LAYERS
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm)

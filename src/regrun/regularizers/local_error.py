@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Step, Task
 from regrun.models.dynamics import dynamics_of, solution_of
 from regrun.regularizers.annealed import AnnealedPenalty
-from regrun.regularizers.base import Step, Task
 from regrun.solvers import Solution
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from regrun.regularizers.base import Regularizer, Step
+from regrun.contracts.task import Step
+from regrun.regularizers.base import Regularizer
 from regrun.regularizers.max_suppression import check_weight
 
 

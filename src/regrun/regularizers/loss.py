@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regrun.contracts.probability_map import widened
+from regrun.contracts.task import Step, Task
 from regrun.losses.base import ClassificationLoss
-from regrun.probability_maps.base import widened
-from regrun.regularizers.base import Regularizer, Step, Task, overrides
+from regrun.regularizers.base import Regularizer, overrides
 
 
 class Loss(Regularizer):

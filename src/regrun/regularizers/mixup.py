@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta
 
-from regrun.data.base import Batch, Mixture
-from regrun.regularizers.base import Regularizer, Task
+from regrun.contracts.batch import Batch, Mixture
+from regrun.contracts.task import Task
+from regrun.regularizers.base import Regularizer
 from regrun.regularizers.targets import as_probabilities
 
 

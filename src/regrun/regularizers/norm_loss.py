@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.contracts.task import Step, Task
+from regrun.regularizers.base import Regularizer
 from regrun.regularizers.max_suppression import check_weight
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)

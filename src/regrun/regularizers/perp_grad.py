@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regrun.regularizers.base import Regularizer, Task
+from regrun.contracts.task import Task
+from regrun.regularizers.base import Regularizer
 from regrun.regularizers.shards import is_split, over_parts, own_part
 
 TINY = 1e-30  # the official code's guard against division by zero

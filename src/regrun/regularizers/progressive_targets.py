@@ -7,9 +7,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from regrun.models.output import as_output
-from regrun.probability_maps.base import widened
-from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.contracts.output import as_output
+from regrun.contracts.probability_map import widened
+from regrun.contracts.task import Step, Task
+from regrun.regularizers.base import Regularizer
 from regrun.regularizers.targets import as_probabilities
 from regrun.regularizers.weight_averaging import tensors_of
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regrun.probability_maps.base import widened
-from regrun.regularizers.base import Step, Task
+from regrun.contracts.probability_map import widened
+from regrun.contracts.task import Step, Task
 from regrun.regularizers.soft_targets import SoftTargets
 
 REGIONS = ("background", "unsure", "sure")

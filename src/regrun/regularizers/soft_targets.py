@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regrun.probability_maps.base import widened
+from regrun.contracts.probability_map import widened
+from regrun.contracts.task import Step, Task
 from regrun.probability_maps.softmax import check_temperature
-from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.regularizers.base import Regularizer
 from regrun.regularizers.targets import as_probabilities
 
 

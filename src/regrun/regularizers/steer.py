@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import torch
 
+from regrun.contracts.task import Task
 from regrun.models.dynamics import dynamics_of
-from regrun.regularizers.base import Regularizer, Task
+from regrun.regularizers.base import Regularizer
 
 
 class Steer(Regularizer):

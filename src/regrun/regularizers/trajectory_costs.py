@@ -8,8 +8,9 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from regrun.contracts.task import Step, Task
 from regrun.models.dynamics import dynamics_of
-from regrun.regularizers.base import Regularizer, Step, Task
+from regrun.regularizers.base import Regularizer
 from regrun.solvers.stepping import Field
 
 

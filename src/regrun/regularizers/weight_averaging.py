@@ -9,8 +9,9 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from regrun.models.output import Output
-from regrun.regularizers.base import Regularizer, Task
+from regrun.contracts.output import Output
+from regrun.contracts.task import Task
+from regrun.regularizers.base import Regularizer
 
 
 class Averaged(nn.Module):

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from regrun.regularizers.base import Regularizer, Task
+from regrun.contracts.task import Task
+from regrun.regularizers.base import Regularizer
 from regrun.regularizers.norm_loss import LAYERS
 
 FUNCTIONS = ("arctan", "tanh", "clamp")

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from regrun.regularizers.base import Regularizer, Task
+from regrun.contracts.task import Task
+from regrun.regularizers.base import Regularizer
 
 
 class WeightDecay(Regularizer):

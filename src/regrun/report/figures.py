@@ -13,11 +13,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from regrun.arms import Arm
 from regrun.claims import Bounds, Verdict
 from regrun.claims.curves import Array
 from regrun.claims.scaling import middle
 from regrun.claims.wording import estimate_text, figure
+from regrun.config.arms import Arm
 from regrun.report.profiles import collect_profiles, evolution_figure, profiles_figure
 from regrun.report.style import INK, PALETTE, STYLE, VERDICT_COLORS, WIDTH, drawable
 from regrun.reproduction.entry import Comparison, Entry

@@ -18,14 +18,14 @@ from regrun.claims import Bounds, Verdict
 from regrun.claims.scaling import arithmetic_mean, middle
 from regrun.claims.wording import estimate_text, figure
 from regrun.errors import UserError
-from regrun.ledger import entry_name
 from regrun.plural import count, seeds
-from regrun.record import write_atomically
+from regrun.records.record import write_atomically
 from regrun.report.figures import Figure, Headline, axis_range, make_figures
 from regrun.report.style import INK, VERDICT_COLORS
 from regrun.report.terminal import p_text
 from regrun.reproduction.entry import Comparison, Entry
 from regrun.reproduction.experiment import Experiment
+from regrun.reproduction.ledger import entry_name
 from regrun.reproduction.progress import duration
 from regrun.reproduction.reading import Reading
 

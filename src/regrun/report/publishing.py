@@ -10,12 +10,12 @@ from regrun.claims import Bounds, Verdict
 from regrun.claims.wording import estimate_text, figure
 from regrun.console import OUT, complain
 from regrun.errors import UserError
-from regrun.ledger import last_file, ledger_file, write_entry
 from regrun.report.page import Report, write_report
 from regrun.report.terminal import diverged_lines, summary_line, verdict_table
 from regrun.reproduction.entry import Entry
 from regrun.reproduction.experiment import Experiment
 from regrun.reproduction.habits import habits_of
+from regrun.reproduction.ledger import last_file, ledger_file, write_entry
 from regrun.reproduction.reading import Reading
 
 COLUMNS = ("claim", "says", "expect", "verdict", "estimate", "low", "high", "p", "p_holm", "seeds", "why")
@@ -52,7 +52,7 @@ def tell_loggers(experiment: Experiment, entry: Entry, report: Report) -> None:
     if not experiment.config["logger"] or experiment.scale == "smoke":
         return
     from regrun.loggers import Publication
-    from regrun.run import build_loggers
+    from regrun.runs.run import build_loggers
 
     publication = Publication(
         experiment.name,

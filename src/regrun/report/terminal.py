@@ -11,8 +11,8 @@ from rich.text import Text
 
 from regrun.claims import Bounds, Verdict
 from regrun.claims.wording import estimate_text, figure
-from regrun.divergence import MARK as DIVERGED
 from regrun.plural import count, seeds
+from regrun.records.divergence import MARK as DIVERGED
 from regrun.reproduction.entry import ClaimEntry, Comparison, Entry
 
 MARKS = {

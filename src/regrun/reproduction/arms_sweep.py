@@ -9,17 +9,17 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from regrun.app import experiment_name
-from regrun.arms import read_arms
-from regrun.composition import Composer
-from regrun.environment import available_cores
+from regrun.config.arms import read_arms
+from regrun.config.composing import experiment_name
 from regrun.errors import UserError
-from regrun.job import BASIC_LAUNCHER
-from regrun.ledger import seconds_per_arm
 from regrun.ranges import SEEDS
 from regrun.reproduction.board import Board
+from regrun.reproduction.ledger import seconds_per_arm
 from regrun.reproduction.plan import choose_arms, plan_arms, plan_runs
-from regrun.sweep import Job, run_jobs, summarize
+from regrun.runs.environment import available_cores
+from regrun.runs.job import BASIC_LAUNCHER
+from regrun.sweeps.composer import Composer
+from regrun.sweeps.sweep import Job, run_jobs, summarize
 
 
 def run_arms(

@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from regrun.console import OUT
-from regrun.divergence import MARK as DIVERGED
-from regrun.job import Outcome
-from regrun.record import Status
+from regrun.records.divergence import MARK as DIVERGED
+from regrun.records.record import Status
 from regrun.reproduction.plan import PlannedRun
 from regrun.reproduction.progress import Progress, duration, progress_of, seconds_left, seconds_per_run
-from regrun.sweep import print_outcome
+from regrun.runs.job import Outcome
+from regrun.sweeps.sweep import print_outcome
 
 LOOK_EVERY = 0.5  # seconds
 WIDEST = 10  # seeds with a column of their own

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, mo
 
 from regrun.claims import Bounds, Claim, Judgement, NotRunError, Part, Reduction, Results, Verdict
 from regrun.claims.scaling import middle, scaled
-from regrun.divergence import TRAINING_LOSSES
+from regrun.records.divergence import TRAINING_LOSSES
 
 
 def _read_number(value: Any) -> Any:

@@ -10,19 +10,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from regrun.app import compose_config, plain_config
-from regrun.arms import LONGEST_NAME, Arm, key_of, read_arms
-from regrun.catalogue import names
 from regrun.claims import Claim, read_claims
 from regrun.claims.config import check_measured
-from regrun.config_files import folders_of
-from regrun.damage import DamagedError
+from regrun.config.arms import LONGEST_NAME, Arm, key_of, read_arms
+from regrun.config.catalogue import names
+from regrun.config.composing import compose_config, plain_config
+from regrun.config.user_files import folders_of
+from regrun.config.whitelist import find_targets
 from regrun.errors import UserError, nearest
 from regrun.ranges import SEEDS
-from regrun.record import Status
+from regrun.records.damage import DamagedError
+from regrun.records.record import Status
 from regrun.reproduction.plan import PlannedArm, PlannedRun, plan_arms, plan_runs
-from regrun.sources import source_hashes
-from regrun.whitelist import find_targets
+from regrun.runs.sources import source_hashes
 
 # Overrides that say where and how runs are executed, and leave the experiment as it stands.
 NOT_OF_THE_EXPERIMENT = (
@@ -137,7 +137,7 @@ class Experiment:
                 known[run.arm] = [*run.record.curves(), *run.record.result()["metrics"]]
         for name, planned in self.planned.items():
             if name not in known:
-                from regrun.run import build_procedure
+                from regrun.runs.run import build_procedure
 
                 try:
                     known[name] = list(build_procedure(planned.config).metrics)

@@ -12,13 +12,13 @@ import tempfile
 from collections.abc import Mapping
 
 from regrun.claims.expressions import DIVERGES
-from regrun.divergence import divergence
-from regrun.environment import available_cores
+from regrun.config.identity import settings
 from regrun.errors import UserError
-from regrun.identity import settings
-from regrun.record import Status
+from regrun.records.divergence import divergence
+from regrun.records.record import Status
 from regrun.reproduction.entry import Habits
 from regrun.reproduction.experiment import Experiment, load_experiment
+from regrun.runs.environment import available_cores
 
 Figures = Mapping[str, Mapping[str, float]]
 """Final metrics of a run, by arm."""
@@ -48,7 +48,7 @@ def smoke_figures(experiment: Experiment) -> dict[str, dict[str, float]]:
     Raises:
         UserError: if a run fails; one that diverges has a figure that says so.
     """
-    from regrun.hydra_command import run_hydra
+    from regrun.sweeps.command import run_hydra
 
     place = [word for word in experiment.overrides if word.startswith("data_dir=")]
     with tempfile.TemporaryDirectory(prefix="regrun-smoke-") as folder:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from regrun.arms import Arm
 from regrun.claims import Judgement, Verdict, judge, read_claims
-from regrun.record import Status
+from regrun.config.arms import Arm
+from regrun.records.record import Status
 from regrun.reproduction.entry import ArmEntry, ClaimEntry, Cost, Entry, claim_entry, measured_table
 from regrun.reproduction.experiment import Experiment
 from regrun.reproduction.plan import PlannedRun

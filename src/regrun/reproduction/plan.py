@@ -10,11 +10,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from regrun.app import checked_config, find_record, plain_config
-from regrun.arms import Arm
+from regrun.config.arms import Arm
+from regrun.config.checking import checked_config
+from regrun.config.composing import find_record, plain_config
+from regrun.config.identity import fingerprint
 from regrun.errors import UserError, nearest
-from regrun.identity import fingerprint
-from regrun.record import Record
+from regrun.records.record import Record
 
 Compose = Callable[[Sequence[str]], DictConfig]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from regrun.damage import DamagedError
-from regrun.divergence import divergence
-from regrun.record import Record, Status
+from regrun.records.damage import DamagedError
+from regrun.records.divergence import divergence
+from regrun.records.record import Record, Status
 from regrun.reproduction.plan import PlannedRun
 
 

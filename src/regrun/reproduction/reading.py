@@ -11,11 +11,11 @@ import numpy as np
 from regrun.claims import Bounds, NotRunError, Reduction
 from regrun.claims.curves import Array, reduce_curve
 from regrun.claims.expressions import DIVERGES
-from regrun.damage import DamagedError
-from regrun.divergence import divergence
-from regrun.provenance import changes
-from regrun.record import Status
+from regrun.records.damage import DamagedError
+from regrun.records.divergence import divergence
+from regrun.records.record import Status
 from regrun.reproduction.plan import PlannedRun
+from regrun.runs.provenance import changes
 
 Curves = Mapping[str, tuple[Array, Array]]
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regrun.data.base import Batch
+from regrun.contracts.batch import Batch
 from regrun.regularizers.base import Regularizer
 from regrun.tasks.supervised import Supervised
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.optim import Optimizer
 
-from regrun.data.base import Batch, Splits
+from regrun.contracts.batch import Batch
+from regrun.contracts.samples import Splits
 from regrun.errors import TrainingDivergedError
 from regrun.tasks.stack_parts import Editor, Named, Objective, OptimizerView, stack_batches, stack_views
 from regrun.tasks.supervised import Supervised, in_double_precision

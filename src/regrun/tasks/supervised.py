@@ -14,24 +14,24 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
-from regrun.data.base import Batch, Dataset, Images, InputSpec, Splits
+from regrun.contracts.batch import Batch
+from regrun.contracts.inputs import Images, InputSpec
+from regrun.contracts.output import as_output
+from regrun.contracts.probability_map import ProbabilityMap
+from regrun.contracts.samples import Splits
+from regrun.contracts.task import Step
+from regrun.data.base import Dataset
+from regrun.data.generators import generator_states, seed_generators, set_generators
 from regrun.data.stream import BatchList, BatchStream
 from regrun.errors import TrainingDivergedError
 from regrun.losses.base import ClassificationLoss
-from regrun.models.output import as_output
-from regrun.probability_maps.base import ProbabilityMap
 from regrun.probability_maps.softmax import Softmax
 from regrun.probes.base import Probe
-from regrun.procedures.generators import (
-    generator_states,
-    seed_generators,
-    set_generators,
-)
-from regrun.procedures.sharding import shard
-from regrun.regularizers.base import Regularizer, Step, overrides
+from regrun.regularizers.base import Regularizer, overrides
 from regrun.regularizers.loss import Loss, loss_among
 from regrun.regularizers.ranks import average_gradients
 from regrun.regularizers.shards import is_split
+from regrun.tasks.sharding import shard
 
 IN_MODEL = re.compile(r"(tasks\.\d+\.)?model\.")
 EVALUATION_BATCH = 16_384

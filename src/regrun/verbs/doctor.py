@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from regrun.console import OUT
-from regrun.environment import available_cores, cpu_info, cpu_model, package_version
 from regrun.plural import count
+from regrun.runs.environment import available_cores, cpu_info, cpu_model, package_version
 from regrun.verbs.options import Options
 
 

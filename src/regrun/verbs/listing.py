@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from regrun.catalogue import components, experiments
-from regrun.config_files import folders_of
+from regrun.config.catalogue import components, experiments
+from regrun.config.user_files import folders_of
 from regrun.console import OUT
 from regrun.verbs.options import Options
 

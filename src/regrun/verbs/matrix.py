@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.text import Text
 
-from regrun.app import compose_config
 from regrun.claims.verdict import FEWEST_SEEDS
-from regrun.config_files import folders_of
+from regrun.config.composing import compose_config
+from regrun.config.user_files import folders_of
 from regrun.console import OUT
 from regrun.errors import UserError
 from regrun.matrix.config import load_table, tables

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from regrun.console import OUT, complain
 from regrun.errors import UserError
-from regrun.ledger import entries
 from regrun.report.index import write_index
 from regrun.report.terminal import overview
+from regrun.reproduction.ledger import entries
 from regrun.verbs.options import Options, seed_count
 
 

@@ -9,19 +9,19 @@ from rich.text import Text
 
 from regrun.claims import Judgement, Verdict
 from regrun.claims.verdict import FEWEST_SEEDS
+from regrun.config.run_values import SCALES
 from regrun.console import OUT, complain
-from regrun.environment import available_cores
 from regrun.errors import UserError, nearest
 from regrun.launchers.task import packs
-from regrun.ledger import seconds_per_arm
-from regrun.record import Status
+from regrun.records.record import Status
 from regrun.reproduction.entry import Entry
 from regrun.reproduction.experiment import Experiment, load_experiment
 from regrun.reproduction.judging import judge_experiment, make_entry
+from regrun.reproduction.ledger import seconds_per_arm
 from regrun.reproduction.plan import PlannedRun, choose_arms
 from regrun.reproduction.progress import duration, progress_of, seconds_left, seconds_per_run
 from regrun.reproduction.reading import Reading
-from regrun.run_values import SCALES
+from regrun.runs.environment import available_cores
 from regrun.verbs.options import Options, seed_count
 
 EPILOG = """exit codes: 0 all claims reproduced; 1 a claim not reproduced, or a run failed; 3 a claim
@@ -183,7 +183,7 @@ def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequen
     missing = announce(experiment, runs, arms)
     if not missing:
         return 0
-    from regrun.hydra_command import run_hydra
+    from regrun.sweeps.command import run_hydra
 
     words = [
         "-m",

@@ -12,11 +12,11 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from regrun.catalogue import Entry, find
-from regrun.config_files import folders_of
+from regrun.config.catalogue import Entry, find
+from regrun.config.user_files import folders_of
 from regrun.console import OUT
-from regrun.divergence import divergence
-from regrun.record import Record, Status
+from regrun.records.divergence import divergence
+from regrun.records.record import Record, Status
 from regrun.verbs.options import Options
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -46,9 +46,10 @@ def show_experiment(entry: Entry, overrides: list[str], config_dir: str | None) 
     """The paper, the claims, the arms as commands, and the resolved config."""
     import yaml
 
-    from regrun.app import checked_config, compose_config
-    from regrun.arms import read_arms
     from regrun.claims import read_claims
+    from regrun.config.arms import read_arms
+    from regrun.config.checking import checked_config
+    from regrun.config.composing import compose_config
 
     chosen = [f"experiment={entry.name}", *overrides]
     config = checked_config(compose_config(chosen, config_dir))

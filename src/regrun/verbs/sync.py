@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.text import Text
 
 from regrun.console import OUT, complain
-from regrun.damage import DamagedError
 from regrun.errors import UserError
 from regrun.plural import count
-from regrun.record import Record
+from regrun.records.damage import DamagedError
+from regrun.records.record import Record
 from regrun.verbs.options import Options
 
 AT_ONCE = 5  # runs that are sent side by side: W&B limits how many a project creates

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
+from regrun.config.identity import settings
 from regrun.console import OUT
 from regrun.errors import UserError
-from regrun.identity import settings
-from regrun.ledger import ledger_file, read_entry
 from regrun.plural import count
 from regrun.report.terminal import MARKS, summary_line
 from regrun.reproduction.entry import ClaimEntry, Entry
 from regrun.reproduction.experiment import Experiment, load_experiment
 from regrun.reproduction.habits import differences, smoke_figures
 from regrun.reproduction.judging import judge_again
+from regrun.reproduction.ledger import ledger_file, read_entry
 from regrun.verbs.options import Options
 
 TOLERANCE = 1e-6  # versions of scipy differ by less

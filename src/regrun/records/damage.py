@@ -69,7 +69,7 @@ def is_environment(value: Any) -> bool:
 
 
 def is_code(value: Any) -> bool:
-    """Whether it is a list of what ``regrun.provenance`` keeps of each code that took part."""
+    """Whether it is a list of what ``regrun.runs.provenance`` keeps of each code that took part."""
     return isinstance(value, list) and all(
         isinstance(part, dict)
         and isinstance(part.get("commit"), str | None)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from regrun.environment import git_commit, package_version
-from regrun.sources import source_hashes
-from regrun.whitelist import find_targets
+from regrun.config.whitelist import find_targets
+from regrun.runs.environment import git_commit, package_version
+from regrun.runs.sources import source_hashes
 
 LIBRARIES = ("torch", "lightning", "torchmetrics", "torchvision", "numpy")  # a run's numbers depend on
 

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regrun.app import experiment_name, plain_config
-from regrun.arms import arm_name, read_arms
-from regrun.composition import Composer
+from regrun.config.arms import arm_name, read_arms
+from regrun.config.composing import experiment_name, plain_config
+from regrun.config.hydra_settings import task_overrides
 from regrun.console import Display
-from regrun.damage import DamagedError
 from regrun.errors import UserError, naming_full_disks
-from regrun.hydra_settings import task_overrides
-from regrun.job import (
+from regrun.records.damage import DamagedError
+from regrun.runs.job import (
     RUNNING,
     Outcome,
     config_dirs,
@@ -26,11 +25,12 @@ from regrun.job import (
     stop_on_signal,
     threads,
 )
-from regrun.run import Run, build
+from regrun.runs.run import Run, build
+from regrun.sweeps.composer import Composer
 
 if TYPE_CHECKING:
     from regrun.procedures.stacking import Ending
-    from regrun.sweep import Job
+    from regrun.sweeps.sweep import Job
 
 MOST_RUNS = 64
 MOST_WEIGHTS = 1_000_000  # of a model that leaves most of a GPU idle, for engine=auto

@@ -84,7 +84,7 @@ def gpu_names() -> list[str]:
 @cache
 def git_commit() -> str | None:
     """The commit of the checkout regrun runs from, with ``+`` if it has been edited; else ``None``."""
-    checkout = Path(__file__).resolve().parents[2]
+    checkout = Path(__file__).resolve().parents[3]
     if not (checkout / ".git").exists():
         return None
 

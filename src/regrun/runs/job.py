@@ -17,15 +17,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
-from regrun.app import experiment_name, plain_config, prepare_hydra
-from regrun.arms import arm_name, read_arms
+from regrun.config.arms import arm_name, read_arms
+from regrun.config.composing import experiment_name, plain_config, prepare_hydra
+from regrun.config.hydra_settings import task_overrides
 from regrun.console import Display
-from regrun.divergence import divergence
+from regrun.contracts.stopping import StoppedError
 from regrun.errors import LostProcessError, TrainingDivergedError, UserError, one_line
-from regrun.hydra_settings import task_overrides
-from regrun.procedures.base import StoppedError
-from regrun.record import Record, RecordBusyError, Status
-from regrun.run import STOP, Run, command_line, is_first_process
+from regrun.records.divergence import divergence
+from regrun.records.record import Record, RecordBusyError, Status
+from regrun.runs.run import STOP, Run, command_line, is_first_process
 
 # A job is unpickled in workers of other processes by importing this module.
 prepare_hydra()

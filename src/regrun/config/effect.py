@@ -8,8 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from regrun.config.hydra_settings import task_overrides
 from regrun.errors import UserError
-from regrun.hydra_settings import task_overrides
 
 # What regrun itself reads of a config, whatever the procedure.
 READ_BY_REGRUN = (

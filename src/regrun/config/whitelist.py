@@ -101,7 +101,7 @@ def home_of(key: str, target: str) -> str:
 def check_definition(key: str, target: str) -> Any:
     """The object that a target names: public, and defined in a trusted package.
 
-    A trusted module's own imports are attributes of it: ``regrun.record.os.system`` is not regrun's.
+    A trusted module's own imports are attributes of it: ``regrun.records.record.os.system`` is not regrun's.
 
     Raises:
         UserError: if there is none, or it is not.

@@ -14,9 +14,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from regrun.app import explain
+from regrun.config.explaining import explain
+from regrun.config.hydra_settings import check_same, check_typed, config_folders
 from regrun.config.scales import scale_choices
-from regrun.hydra_settings import check_same, check_typed, config_folders
 
 KEPT = 32  # configs to which values are given; one is about a megabyte
 

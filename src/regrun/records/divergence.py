@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from regrun.errors import UserError
-from regrun.record import Record, Status
+from regrun.records.record import Record, Status
 
 # Of these a run that went well has finite values; other metrics may be nan where they do not apply.
 TRAINING_LOSSES = ("loss", "train_loss", "train_nll", "train_mse")

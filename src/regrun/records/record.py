@@ -20,8 +20,16 @@ from typing import IO, Any
 import yaml
 from filelock import FileLock, Timeout
 
-from regrun.damage import MANIFEST, RESULT, WHERE_GIVEN, DamagedError, check_archive, read_json, read_table
 from regrun.errors import UserError
+from regrun.records.damage import (
+    MANIFEST,
+    RESULT,
+    WHERE_GIVEN,
+    DamagedError,
+    check_archive,
+    read_json,
+    read_table,
+)
 
 SCHEMA = 1
 LOCK = "lock"

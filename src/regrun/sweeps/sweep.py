@@ -20,17 +20,18 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 from rich.text import Text
 
-from regrun.app import checked_config, experiment_name, record_path
-from regrun.composition import Composer
+from regrun.config.checking import checked_config
+from regrun.config.composing import experiment_name, record_path
 from regrun.console import OUT
-from regrun.divergence import MARK as DIVERGED
-from regrun.divergence import divergence
 from regrun.errors import UserError, one_line
-from regrun.job import BASIC_LAUNCHER, Outcome, label_of
 from regrun.plural import count
-from regrun.record import Record, Status
-from regrun.run import STOP
-from regrun.stacks import Candidate, plan_stacks, run_stack
+from regrun.records.divergence import MARK as DIVERGED
+from regrun.records.divergence import divergence
+from regrun.records.record import Record, Status
+from regrun.runs.job import BASIC_LAUNCHER, Outcome, label_of
+from regrun.runs.run import STOP
+from regrun.sweeps.composer import Composer
+from regrun.sweeps.stacks import Candidate, plan_stacks, run_stack
 
 MARKS = {Status.COMPLETE: ("✓", "green"), Status.INTERRUPTED: ("‖", "yellow")}
 LAUNCHES_WITHOUT_PROGRESS = 3  # a run that kills its worker each time must end some time

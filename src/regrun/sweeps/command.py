@@ -14,17 +14,18 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from regrun.app import check_command, explain
+from regrun.config.checking import check_command
+from regrun.config.explaining import explain
+from regrun.config.hydra_settings import CONFIG_NAME, HYDRA_VERSION_BASE, check_typed, config_folders
+from regrun.config.recombine import recombined
 from regrun.config.scales import scale_choices
 from regrun.console import complain
 from regrun.errors import UserError
-from regrun.hydra_settings import CONFIG_NAME, HYDRA_VERSION_BASE, check_typed, config_folders
-from regrun.job import Outcome, job
 from regrun.paths import conf_dir
-from regrun.recombine import recombined
-from regrun.record import Status
-from regrun.run import is_first_process
-from regrun.sweep import SweepUnfinishedError
+from regrun.records.record import Status
+from regrun.runs.job import Outcome, job
+from regrun.runs.run import is_first_process
+from regrun.sweeps.sweep import SweepUnfinishedError
 
 # What Lightning tells the further processes of a run, which find their folder as the first one does.
 OF_LIGHTNING = ("hydra.run.dir=", "hydra.job.name=", "hydra.output_subdir=")

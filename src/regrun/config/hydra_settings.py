@@ -19,10 +19,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from regrun.config.placement import in_brief
+from regrun.config.whitelist import find_targets, users_packages
 from regrun.errors import UserError, nearest, one_line
 from regrun.paths import conf_dir
-from regrun.placement import in_brief
-from regrun.whitelist import find_targets, users_packages
 
 CONFIG_NAME = "config"
 HYDRA_VERSION_BASE = "1.3"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from regrun.catalogue import COMPONENT_GROUPS, read_yaml
+from regrun.config.catalogue import COMPONENT_GROUPS, read_yaml
 from regrun.errors import UserError, one_line
 from regrun.paths import conf_dir
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from regrun.config.placement import check_components
 from regrun.errors import UserError, nearest, one_line
-from regrun.placement import check_components
 from regrun.ranges import SEEDS, check_seconds, check_seed
 
 SCALES = ("smoke", "small", "paper")

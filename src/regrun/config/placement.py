@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from regrun.config.whitelist import check_definition, is_from, parameters_of, users_packages
 from regrun.errors import UserError, nearest
-from regrun.whitelist import check_definition, is_from, parameters_of, users_packages
 
 ANYTHING = Any  # asked for by a parameter without an annotation
 

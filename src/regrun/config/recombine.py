@@ -8,10 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from regrun.catalogue import parents
+from regrun.config.catalogue import parents
+from regrun.config.hydra_settings import config_folders, task_overrides
 from regrun.config.scales import read_config
 from regrun.errors import UserError
-from regrun.hydra_settings import config_folders, task_overrides
 
 # Groups of which a run has one member, and groups of which it has several, keyed by name.
 SINGLE = ("dataset", "label_noise", "pixels", "attention", "model", "optimizer", "schedule", "procedure")

@@ -12,20 +12,21 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from regrun.config.environment_values import check_secrets
+from regrun.config.identity import fingerprint
+from regrun.config.placement import check_components
+from regrun.config.whitelist import check_target_names, make_importable, trusted_packages
 from regrun.console import Display, complain
-from regrun.damage import DamagedError
-from regrun.environment import describe_environment
-from regrun.environment_values import check_secrets
+from regrun.contracts.procedure import Description, Procedure, Stage
+from regrun.contracts.stopping import StoppedError, StopRequest
+from regrun.data.memory import too_large
 from regrun.errors import UserError, naming_full_disks, one_line
-from regrun.identity import fingerprint
 from regrun.loggers.base import Logger, RunInfo
-from regrun.memory import too_large
-from regrun.origin import origin
-from regrun.placement import check_components
-from regrun.procedures.base import Description, Procedure, Stage, StoppedError, StopRequest
-from regrun.provenance import Part, changes, part_of, stage_parts, with_part
-from regrun.record import Record, RecordBusyError, Status
-from regrun.whitelist import check_target_names, make_importable, trusted_packages
+from regrun.records.damage import DamagedError
+from regrun.records.record import Record, RecordBusyError, Status
+from regrun.runs.environment import describe_environment
+from regrun.runs.origin import origin
+from regrun.runs.provenance import Part, changes, part_of, stage_parts, with_part
 
 STOP = StopRequest()  # one per process: a worker that was asked to stop begins no further run
 
@@ -251,7 +252,7 @@ class Run:
 
     def stage(self, name: str, procedure: Procedure) -> Stage:
         """Run a part that other runs share, or find it done; see ``Context``."""
-        from regrun.procedures.generators import untouched_generators
+        from regrun.data.generators import untouched_generators
 
         config = {**self.config, "procedure": self.config["procedure"][name], "logger": {}, "force": False}
         directory = Path(config["outputs"]) / "stages" / f"seed{self.seed}-{fingerprint(config)}"

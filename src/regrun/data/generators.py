@@ -56,3 +56,12 @@ def untouched_generators() -> Iterator[None]:
         torch.set_rng_state(here)
         if devices is not None:
             torch.cuda.set_rng_state_all(devices)
+
+
+def generator_of(seed: int) -> torch.Generator:
+    """The generator of everything random about data.
+
+    Raises:
+        ValueError: if there is no such seed.
+    """
+    return torch.Generator().manual_seed(check_seed(seed))

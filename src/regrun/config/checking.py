@@ -1,0 +1,92 @@
+"""Whether a config makes a run: all that can be checked without importing what it names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from regrun.config.arms import read_arms
+from regrun.config.catalogue import parents
+from regrun.config.choices import check_choices, check_groups
+from regrun.config.composing import compose_config, experiment_name, first_job, plain_config, unswept
+from regrun.config.effect import check_read
+from regrun.config.hydra_settings import check_typed
+from regrun.config.placement import in_brief
+from regrun.config.recombine import find_config, recombined
+from regrun.config.run_values import check_run_values
+from regrun.config.user_files import folders_of
+from regrun.config.whitelist import check_target_names
+from regrun.errors import UserError
+
+
+def checked_config(cfg: DictConfig) -> dict[str, Any]:
+    """The run's config, once all of it has been checked that can be without importing what it names.
+
+    Args:
+        cfg: a composed config with its ``hydra`` node.
+
+    Raises:
+        UserError: if a name is a path, if nothing reads a value that was set, if a value is not what regrun
+            expects of it, or if a ``_target_`` is not named in a trusted package.
+    """
+    check_choices(cfg.hydra.runtime.choices)
+    check_groups(cfg)
+    check_scale(cfg)
+    plain = plain_config(cfg)
+    check_read(cfg, recombined(cfg))
+    check_run_values(plain)
+    read_arms(plain["arms"])
+    check_folder("outputs", plain["outputs"])
+    check_folder("data_dir", plain["data_dir"])
+    check_target_names(plain)
+    return plain
+
+
+def check_folder(key: str, name: str) -> None:
+    """Raise ``UserError`` for a folder's name under which no folder can be: too long, or a loop of links."""
+    try:
+        if Path(name).exists() and not Path(name).is_dir():
+            raise UserError(f"{key}: {name} is not a folder")
+        Path(name).stat()
+    except FileNotFoundError:
+        return
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{key}: cannot open {in_brief(name)}: {getattr(error, 'strerror', error)}"
+        ) from error
+
+
+def check_scale(cfg: DictConfig) -> None:
+    """Raise ``UserError`` for a scale that an experiment lacks and that one which it builds on has.
+
+    It would run at the size of the other's ``small``, and say otherwise.
+    """
+    name, scale = experiment_name(cfg), str(cfg.scale)
+    if find_config(cfg, f"scale_for/{name}-{scale}") is not None:
+        return
+    for parent in parents(find_config(cfg, f"experiment/{name}") or {}):
+        if find_config(cfg, f"scale_for/{parent}-{scale}") is not None:
+            raise UserError(
+                f"the experiment {name} has no scale {scale}, and {parent}, which it builds on, has one: "
+                f"scales: {{{scale}: {{like: {parent}}}}} in its file keeps to it"
+            )
+
+
+def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bool) -> DictConfig:
+    """Compose the command's config once before Hydra acts on it, and check every ``_target_`` it names.
+
+    Of a sweep, the first job is checked here, and each job's own config before it runs. Returns the config.
+
+    Raises:
+        UserError: in plain words.
+    """
+    folders_of([config_dir])
+    check_typed(overrides)
+    if multirun and config_dir is not None:  # what Hydra itself composes before the sweep
+        compose_config(unswept(overrides), config_dir)
+    cfg = compose_config(first_job(overrides) if multirun else overrides, config_dir)
+    checked_config(cfg)
+    return cfg

@@ -1,0 +1,1 @@
+"""What every part of a training may know of the others."""

@@ -1,0 +1,61 @@
+"""How a run learns that it is to stop, and says that it has."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+
+class StopRequest:
+    """Whether the run has been asked to stop: by Ctrl-C, SIGTERM, a closed terminal, or the sweep it is of.
+
+    The first signal is a request, heeded after the step; a second Ctrl-C, later than half a second, kills. A
+    sweep whose runs are other processes asks them by a file, which its environment names.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+    FILE_VARIABLE = "REGRUN_STOP_FILE"
+    LOOK_EVERY = 0.2  # seconds between looks for the file
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._since: float | None = None  # the first signal
+        self._looked = 0.0
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop; cheap enough to ask at every step."""
+        if not self.asked and (file := os.environ.get(self.FILE_VARIABLE)):
+            now = time.monotonic()
+            if now - self._looked > self.LOOK_EVERY:
+                self._looked = now
+                if Path(file).exists():
+                    self.asked, self._since = True, None
+        return self.asked
+
+    @property
+    def signals(self) -> list[signal.Signals]:
+        """Those to be taken: not that of a closed terminal, where ``nohup`` has had it ignored."""
+        ignored = signal.SIG_IGN
+        return [n for n in self.SIGNALS if n.name != "SIGHUP" or signal.getsignal(n) is not ignored]
+
+    def listen(self) -> None:
+        """Take the signals, in a process's main thread; again where a library has taken them since."""
+        if threading.current_thread() is threading.main_thread():
+            for number in self.signals:
+                signal.signal(number, self.heed)
+
+    def heed(self, number: int, frame: object) -> None:
+        """Take a signal as a request; of a second Ctrl-C, later than half a second, raise."""
+        if not self.asked or self._since is None:
+            self.asked = True
+            self._since = time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._since > 0.5:
+            raise KeyboardInterrupt
+
+
+class StoppedError(Exception):
+    """Raised by a procedure that has heeded a stop request, its state saved."""

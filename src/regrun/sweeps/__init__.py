@@ -1,0 +1,1 @@
+"""Many runs: composed, shared among workers, and told of."""
