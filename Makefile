@@ -39,13 +39,14 @@ report: setup   ## every verdict so far, at the terminal and in outputs/index.ht
 ledger: setup   ## REPRODUCTIONS.md and the README's table, from outputs/ledger
 	$(BIN)/python scripts/write_ledger.py
 
-test: check     ## ruff, mypy and all tests
+test: check     ## what `make check` checks, and all tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: setup    ## ruff and mypy
+check: setup    ## ruff, mypy, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: setup   ## let ruff put the code in order
 	$(BIN)/ruff check --fix .

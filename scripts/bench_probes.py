@@ -24,7 +24,7 @@ from regrun.config.catalogue import components
 from regrun.config.composing import compose_config, plain_config
 from regrun.data.generators import seed_generators
 from regrun.probes import Probe, ProbeError
-from regrun.runs.run import build
+from regrun.runs.building import build
 from regrun.tasks.supervised import Supervised
 
 EXPERIMENT = (

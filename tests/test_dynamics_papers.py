@@ -11,20 +11,25 @@ from scipy import stats
 from torch import nn
 
 from regrun.data import Features
+from regrun.measures.interaction_basis import local_interaction_basis, principal_basis
 from regrun.models import MLP
-from regrun.papers.degeneracy import rank_of
-from regrun.papers.discretisation_drift import flow
-from regrun.papers.inductive_bias import QuadraticForm, fitted_log_below, posterior_error, sankaran
-from regrun.papers.interaction_basis import local_interaction_basis, principal_basis
+from regrun.papers.degeneracy_interpretability import rank_of
+from regrun.papers.discretisation_drift.flows import flow
+from regrun.papers.exact_inductive_bias.quadratic_form import (
+    QuadraticForm,
+    fitted_log_below,
+    posterior_error,
+    sankaran,
+)
 from regrun.papers.iterative_feature_merging import TwoLayers, merges, two_layers
-from regrun.papers.li2_gradient import lazy_gradient
-from regrun.papers.li2_threshold import crossing
+from regrun.papers.li2_feature_emergence.gradient import lazy_gradient
+from regrun.papers.li2_feature_emergence.threshold import crossing
 from regrun.papers.local_interaction_basis import Affine, all_bases, edge_share
 from regrun.papers.lr_batch_rmt import prediction_error
 from regrun.papers.massive_activations import fit_curve, logarithm, modulated_logarithm
 from regrun.papers.perturbation_neural_collapse import UnconstrainedFeatures
-from regrun.papers.small_sgd import Diagonal, TwoLayer
 from regrun.probes.samples import gigabytes
+from regrun.procedures.small_sgd import Diagonal, TwoLayer
 
 
 def double(*shape: int, seed: int = 0) -> torch.Tensor:

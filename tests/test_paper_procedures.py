@@ -13,8 +13,8 @@ import torch
 
 from conftest import Result, records
 from regrun.config.catalogue import experiments
-from regrun.papers.finite_sample_expressivity import fit
 from regrun.papers.malignant_tail import refitted_logits
+from regrun.papers.rethinking_generalization import fit
 from regrun.procedures.evaluation import Features
 from regrun.records.record import Record
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from regrun.errors import UserError
-from regrun.records.record import Record, Status, atomic_writer, write_atomically
+from regrun.records.files import atomic_writer, write_atomically
+from regrun.records.record import Record, Status
 
 MANIFEST = {
     "identity": "abc",

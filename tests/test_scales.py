@@ -12,7 +12,7 @@ from conftest import SMOKE, Result, only_record
 from regrun.config.catalogue import find, names
 from regrun.config.checking import checked_config
 from regrun.config.composing import compose_config, plain_config
-from regrun.config.hydra_settings import task_overrides
+from regrun.config.typed import task_overrides
 from regrun.errors import UserError
 from regrun.records.record import Record
 from regrun.reproduction.experiment import load_experiment

@@ -127,7 +127,7 @@ def test_only_components_may_be_named(data: st.DataObject) -> None:
         "builtins.eval",
         "regrun.records.record.os.system",
         "regrun.records.record.shutil.rmtree",
-        "regrun.records.record.write_atomically",
+        "regrun.records.files.write_atomically",
         "regrun.records.record.Record",
         "regrun.cli.main",
         "regrun.config.whitelist.locate",

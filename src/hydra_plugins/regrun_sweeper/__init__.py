@@ -21,7 +21,8 @@ class RegrunSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the product of all sweeps on the command line, less what is complete."""
         from regrun.sweeps.composer import Composer
-        from regrun.sweeps.sweep import resolve_job, run_jobs, summarize
+        from regrun.sweeps.jobs import resolve_job
+        from regrun.sweeps.sweep import run_jobs, summarize
 
         assert self.config is not None
         assert self.launcher is not None
@@ -90,7 +91,8 @@ class JobsSweeper(_Planned):
     def sweep(self, arguments: list[str]) -> Any:
         """Run what is missing."""
         from regrun.sweeps.composer import Composer
-        from regrun.sweeps.sweep import resolve_job, run_jobs, summarize
+        from regrun.sweeps.jobs import resolve_job
+        from regrun.sweeps.sweep import run_jobs, summarize
 
         compose = Composer(self.hydra_context.config_loader, self.config)
         resolved = [

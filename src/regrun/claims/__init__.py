@@ -4,7 +4,8 @@ from regrun.claims.bounds import Bounds
 from regrun.claims.comparing import Part, Verdict
 from regrun.claims.config import Claim, read_claims
 from regrun.claims.expressions import Reduction
-from regrun.claims.verdict import Judgement, NotRunError, Results, judge
+from regrun.claims.judgement import Judgement
+from regrun.claims.verdict import NotRunError, Results, judge
 
 __all__ = [
     "Bounds",

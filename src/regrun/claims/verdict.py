@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from regrun.claims.bounds import Bounds
-from regrun.claims.comparing import Part, Tests, Verdict
+from regrun.claims.comparing import Tests, Verdict
 from regrun.claims.config import Claim
 from regrun.claims.expressions import Reduction, Statement
+from regrun.claims.judgement import Judgement
 from regrun.claims.statistics import LEVEL, holm, smallest_alpha
 from regrun.claims.wording import diverged_in_words, explain
 from regrun.plural import seeds as seeds_in_words
@@ -19,32 +20,6 @@ FEWEST_SEEDS = 3
 
 class NotRunError(Exception):
     """Something a claim needs has not been measured; the message says what."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The verdict on a claim, and what it rests on.
-
-    Attributes:
-        claim: the claim.
-        verdict: by the interval at 95 %.
-        why: in one sentence.
-        seeds: how many seeds were judged, from 0.
-        parts: its comparisons; empty if it was not run.
-        p: the smallest ``alpha`` at which the ``1 - alpha`` interval decides, either way; ``None`` where
-            nothing is tested: a deterministic claim, or one that was not run.
-        p_holm: the same, corrected over all claims of the experiment.
-        seeds_needed: to decide an inconclusive claim with a power of 80 %; ``None`` if that cannot be told.
-    """
-
-    claim: Claim
-    verdict: Verdict
-    why: str
-    seeds: int = 0
-    parts: tuple[Part, ...] = ()
-    p: float | None = None
-    p_holm: float | None = None
-    seeds_needed: int | None = None
 
 
 Results = Callable[[Reduction, int], Bounds]

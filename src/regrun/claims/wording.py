@@ -12,7 +12,7 @@ from regrun.claims.expressions import number
 from regrun.plural import count, seeds
 
 if TYPE_CHECKING:
-    from regrun.claims.verdict import Judgement
+    from regrun.claims.judgement import Judgement
 
 
 def explain(judgement: Judgement) -> str:

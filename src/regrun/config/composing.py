@@ -23,12 +23,12 @@ from regrun.config.hydra_settings import (
     check_plugins,
     check_typed,
     parse_overrides,
-    task_overrides,
 )
 from regrun.config.identity import fingerprint
 from regrun.config.recombine import recombined
 from regrun.config.scales import scale_choices
 from regrun.config.source import register_source
+from regrun.config.typed import task_overrides
 from regrun.errors import UserError, one_line
 from regrun.paths import conf_dir
 

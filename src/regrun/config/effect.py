@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from regrun.config.hydra_settings import task_overrides
+from regrun.config.typed import task_overrides
 from regrun.errors import UserError
 
 # What regrun itself reads of a config, whatever the procedure.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -72,26 +71,6 @@ def unreadable(error: OverrideParseException) -> UserError:
     return UserError(said if reason.startswith("Lexer") else f"{said} ({in_brief(reason)})")
 
 
-def task_overrides(cfg: DictConfig) -> list[str]:
-    """The overrides that a config was composed with, as they were typed.
-
-    Args:
-        cfg: with its ``hydra`` node.
-    """
-    from regrun.config.scales import scale_choices
-
-    words = raw_list(cfg.hydra.overrides.task)
-    places = [word for word in words if word.startswith(("experiment=", "scale="))]
-    added = scale_choices(places, config_folders(cfg))
-    return [word for word in words if word not in added]
-
-
-def config_folders(cfg: DictConfig) -> list[Path]:
-    """The folders of configs that a config was composed from."""
-    sources = [source for source in cfg.hydra.runtime.config_sources if source.schema == "file"]
-    return [Path(str(source.path).removeprefix("file://")) for source in sources]
-
-
 def raw_list(node: Any) -> list[str]:
     """A list of words in which ``${...}`` is left as it is: reading them one by one would resolve it."""
     words: Any = OmegaConf.to_container(node, resolve=False)
@@ -130,7 +109,7 @@ def check_hydra_node(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """
     typed = [str(word.input_line) for word in parse_overrides(overrides) if word.is_hydra_override()]
     check_same(cfg, _own_node(tuple(word for word in typed if not word.startswith("hydra.searchpath="))))
-    for word in (*task_overrides(cfg), *raw_list(cfg.hydra.overrides.hydra)):
+    for word in (*raw_list(cfg.hydra.overrides.task), *raw_list(cfg.hydra.overrides.hydra)):
         if word not in overrides:
             raise UserError(f"hydra.overrides: a config may not type for you ({word})")
 

@@ -9,6 +9,17 @@ from typing import Any
 
 IDENTITY_LENGTH = 10
 LEAF_LENGTH = 8
+# What classes that have moved were called when they were first run: their records stay theirs.
+FORMER = {
+    "regrun.papers.degeneracy_interpretability.Degeneracy": "regrun.papers.degeneracy.Degeneracy",
+    "regrun.papers.discretisation_drift.FullBatchDescent": "regrun.papers.drift_adjusted.FullBatchDescent",
+    "regrun.papers.li2_feature_emergence.FeatureGradient": "regrun.papers.li2_gradient.FeatureGradient",
+    "regrun.papers.li2_feature_emergence.SampleThreshold": "regrun.papers.li2_threshold.SampleThreshold",
+    "regrun.papers.rethinking_generalization.FiniteSampleExpressivity": (
+        "regrun.papers.finite_sample_expressivity.FiniteSampleExpressivity"
+    ),
+    "regrun.procedures.solver_times.SolverTimes": "regrun.papers.regularized_solvers.SolverTimes",
+}
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
@@ -27,13 +38,22 @@ def fingerprint(config: Mapping[str, Any]) -> str:
         if isinstance(named := procedure.get(ordered), Mapping):
             procedure[ordered] = list(named.items())
     asked = {
-        "procedure": procedure,
+        "procedure": as_first_named(procedure),
         "seed": config["seed"],
         "precision": config["trainer"]["precision"],
     }
     if config.get("probe_errors") == "skip":
         asked["probe_errors"] = "skip"
     return _digest(json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str), IDENTITY_LENGTH)
+
+
+def as_first_named(node: Any) -> Any:
+    """A config with classes under the names that they were first run by."""
+    if isinstance(node, Mapping):
+        return {key: as_first_named(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [as_first_named(value) for value in node]
+    return FORMER.get(node, node) if isinstance(node, str) else node
 
 
 def settings(config: Mapping[str, Any]) -> set[str]:

@@ -9,8 +9,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regrun.config.catalogue import parents
-from regrun.config.hydra_settings import config_folders, task_overrides
 from regrun.config.scales import read_config
+from regrun.config.typed import config_folders, task_overrides
 from regrun.errors import UserError
 
 # Groups of which a run has one member, and groups of which it has several, keyed by name.

@@ -55,7 +55,7 @@ def steps_per_second(config: Mapping[str, Any], threads: int, seconds: float = S
     from regrun.data.stream import BatchStream
     from regrun.procedures.trainer import chosen_precision
     from regrun.procedures.training import SupervisedTraining
-    from regrun.runs.run import build_procedure
+    from regrun.runs.building import build_procedure
 
     if config["trainer"]["accelerator"] != "cpu":
         return 0.0

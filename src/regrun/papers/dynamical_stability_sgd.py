@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from regrun.contracts.procedure import Context, Description
-from regrun.papers.small_sgd import Array, Diagonal, TwoLayer, descend
+from regrun.procedures.small_sgd import Array, Diagonal, TwoLayer, descend
 
 
 class StableMinimum:

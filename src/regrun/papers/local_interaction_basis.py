@@ -11,8 +11,8 @@ from regrun.contracts.batch import Batch
 from regrun.contracts.procedure import Context, Stage
 from regrun.contracts.samples import Splits
 from regrun.data.stream import BatchList
+from regrun.measures.interaction_basis import Basis, local_interaction_basis, principal_basis
 from regrun.models.mlp import MLP
-from regrun.papers.interaction_basis import Basis, local_interaction_basis, principal_basis
 from regrun.procedures.after_training import AfterTraining
 from regrun.procedures.evaluation import accuracy
 from regrun.tasks.supervised import Supervised

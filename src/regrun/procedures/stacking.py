@@ -34,7 +34,7 @@ from regrun.procedures.trainer import (
 )
 from regrun.procedures.training import SupervisedTraining, describe
 from regrun.records.damage import DamagedError
-from regrun.records.record import put_in_place
+from regrun.records.files import put_in_place
 from regrun.tasks.stacked import Stacked
 from regrun.tasks.supervised import Supervised
 

@@ -19,7 +19,7 @@ from regrun.errors import UserError, one_line
 from regrun.plural import count
 from regrun.procedures.lost_processes import be_patient, naming_lost_processes
 from regrun.records.damage import DamagedError
-from regrun.records.record import put_in_place
+from regrun.records.files import put_in_place
 from regrun.tasks.sharding import FullySharded
 
 NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "global_step")  # to go on

@@ -15,7 +15,7 @@ from regrun.claims.wording import figure
 from regrun.errors import UserError
 from regrun.matrix.cells import Cell, Result
 from regrun.plural import count
-from regrun.records.record import write_atomically
+from regrun.records.files import write_atomically
 from regrun.report.figures import save
 from regrun.report.page import on_white
 from regrun.report.style import INK, STYLE, WIDTH

@@ -19,7 +19,7 @@ from regrun.claims.scaling import arithmetic_mean, middle
 from regrun.claims.wording import estimate_text, figure
 from regrun.errors import UserError
 from regrun.plural import count, seeds
-from regrun.records.record import write_atomically
+from regrun.records.files import write_atomically
 from regrun.report.figures import Figure, Headline, axis_range, make_figures
 from regrun.report.style import INK, VERDICT_COLORS
 from regrun.report.terminal import p_text

@@ -52,7 +52,7 @@ def tell_loggers(experiment: Experiment, entry: Entry, report: Report) -> None:
     if not experiment.config["logger"] or experiment.scale == "smoke":
         return
     from regrun.loggers import Publication
-    from regrun.runs.run import build_loggers
+    from regrun.runs.building import build_loggers
 
     publication = Publication(
         experiment.name,

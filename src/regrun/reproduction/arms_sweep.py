@@ -19,7 +19,8 @@ from regrun.reproduction.plan import choose_arms, plan_arms, plan_runs
 from regrun.runs.environment import available_cores
 from regrun.runs.job import BASIC_LAUNCHER
 from regrun.sweeps.composer import Composer
-from regrun.sweeps.sweep import Job, run_jobs, summarize
+from regrun.sweeps.jobs import Job
+from regrun.sweeps.sweep import run_jobs, summarize
 
 
 def run_arms(

@@ -137,7 +137,7 @@ class Experiment:
                 known[run.arm] = [*run.record.curves(), *run.record.result()["metrics"]]
         for name, planned in self.planned.items():
             if name not in known:
-                from regrun.runs.run import build_procedure
+                from regrun.runs.building import build_procedure
 
                 try:
                     known[name] = list(build_procedure(planned.config).metrics)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regrun.errors import UserError
-from regrun.records.record import write_atomically
+from regrun.records.files import write_atomically
 
 if TYPE_CHECKING:
     from regrun.reproduction.entry import Entry

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, open_dict
 
 from regrun.config.arms import arm_name, read_arms
 from regrun.config.composing import experiment_name, plain_config, prepare_hydra
-from regrun.config.hydra_settings import task_overrides
+from regrun.config.typed import task_overrides
 from regrun.console import Display
 from regrun.contracts.stopping import StoppedError
 from regrun.errors import LostProcessError, TrainingDivergedError, UserError, one_line

@@ -37,7 +37,7 @@ def origin(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
 def dataset_of(config: Mapping[str, Any]) -> Dataset | None:
     """What a run trains on, if its procedure says so."""
     from regrun.data.base import Dataset
-    from regrun.runs.run import construct
+    from regrun.runs.building import construct
 
     procedure = config["procedure"]
     node = procedure.get("dataset") or (procedure.get("training") or {}).get("dataset")

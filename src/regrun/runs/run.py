@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from regrun.config.environment_values import check_secrets
 from regrun.config.identity import fingerprint
-from regrun.config.placement import check_components
-from regrun.config.whitelist import check_target_names, make_importable, trusted_packages
 from regrun.console import Display, complain
 from regrun.contracts.procedure import Description, Procedure, Stage
 from regrun.contracts.stopping import StoppedError, StopRequest
@@ -24,6 +20,7 @@ from regrun.errors import UserError, naming_full_disks, one_line
 from regrun.loggers.base import Logger, RunInfo
 from regrun.records.damage import DamagedError
 from regrun.records.record import Record, RecordBusyError, Status
+from regrun.runs.building import build
 from regrun.runs.environment import describe_environment
 from regrun.runs.origin import origin
 from regrun.runs.provenance import Part, changes, part_of, stage_parts, with_part
@@ -317,67 +314,6 @@ class Run:
     def show(self, step: int, loss: float) -> None:
         """Move the progress bar."""
         self.display.show(step, loss)
-
-
-def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:
-    """Construct the procedure, and with it every component, and the loggers.
-
-    Raises:
-        UserError: if a target is not trusted, or does not fit its place, or a parameter is wrong.
-    """
-    return build_procedure(config), build_loggers(config)
-
-
-def build_procedure(config: Mapping[str, Any]) -> Procedure:
-    """Construct the procedure alone.
-
-    Raises:
-        UserError: as ``build`` does.
-    """
-    return construct({"procedure": config["procedure"]}, Procedure)["procedure"]
-
-
-def build_loggers(config: Mapping[str, Any]) -> list[Logger]:
-    """Construct the loggers alone.
-
-    Raises:
-        UserError: as ``build`` does.
-    """
-    return list(construct(config["logger"] or {}, Logger, "logger").values())
-
-
-def construct(nodes: Mapping[str, Any], kind: Any, group: str = "") -> dict[str, Any]:
-    """Construct what nodes of a config name, each of which must fit the same place.
-
-    Args:
-        nodes: by name.
-        kind: what the place asks for.
-        group: where they stand, for messages.
-
-    Raises:
-        UserError: as ``build`` does.
-    """
-    make_importable()
-    check_target_names(nodes)
-    for name, node in nodes.items():
-        check_components(node, kind, f"{group}.{name}".lstrip("."))
-
-    import hydra.utils
-    from hydra.utils import instantiate
-
-    # From 1.4 on Hydra keeps a whitelist of its own, and asks for it.
-    whitelist = getattr(hydra.utils, "execution_whitelist", nullcontext)
-    try:
-        with whitelist(tuple(f"{package}.*" for package in trusted_packages())):
-            return {name: instantiate(node, _convert_="all") for name, node in nodes.items()}
-    except Exception as error:  # Hydra's, or from 1.4 on a component's own, with notes
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        text = "\n".join([str(error), *getattr(error, "__notes__", [])])
-        where = re.search(r"full_key: (?:procedure\.)?(\S+)", text)
-        says = one_line(too_large(cause) or cause)
-        raise UserError(f"{where[1]}: {says}" if where else says) from error
 
 
 def is_first_process() -> bool:

@@ -16,9 +16,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regrun.config.checking import check_command
 from regrun.config.explaining import explain
-from regrun.config.hydra_settings import CONFIG_NAME, HYDRA_VERSION_BASE, check_typed, config_folders
+from regrun.config.hydra_settings import CONFIG_NAME, HYDRA_VERSION_BASE, check_typed
 from regrun.config.recombine import recombined
 from regrun.config.scales import scale_choices
+from regrun.config.typed import config_folders
 from regrun.console import complain
 from regrun.errors import UserError
 from regrun.paths import conf_dir

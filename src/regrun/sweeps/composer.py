@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regrun.config.explaining import explain
-from regrun.config.hydra_settings import check_same, check_typed, config_folders
+from regrun.config.hydra_settings import check_same, check_typed
 from regrun.config.scales import scale_choices
+from regrun.config.typed import config_folders
 
 KEPT = 32  # configs to which values are given; one is about a megabyte
 

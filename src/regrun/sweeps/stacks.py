@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from regrun.config.arms import arm_name, read_arms
 from regrun.config.composing import experiment_name, plain_config
-from regrun.config.hydra_settings import task_overrides
+from regrun.config.typed import task_overrides
 from regrun.console import Display
 from regrun.errors import UserError, naming_full_disks
 from regrun.records.damage import DamagedError
+from regrun.runs.building import build
 from regrun.runs.job import (
     RUNNING,
     Outcome,
@@ -25,12 +26,12 @@ from regrun.runs.job import (
     stop_on_signal,
     threads,
 )
-from regrun.runs.run import Run, build
+from regrun.runs.run import Run
 from regrun.sweeps.composer import Composer
 
 if TYPE_CHECKING:
     from regrun.procedures.stacking import Ending
-    from regrun.sweeps.sweep import Job
+    from regrun.sweeps.jobs import Job
 
 MOST_RUNS = 64
 MOST_WEIGHTS = 1_000_000  # of a model that leaves most of a GPU idle, for engine=auto

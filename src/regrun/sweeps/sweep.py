@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,15 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 from rich.text import Text
 
-from regrun.config.checking import checked_config
-from regrun.config.composing import experiment_name, record_path
 from regrun.console import OUT
 from regrun.errors import UserError, one_line
 from regrun.plural import count
 from regrun.records.divergence import MARK as DIVERGED
-from regrun.records.divergence import divergence
 from regrun.records.record import Record, Status
-from regrun.runs.job import BASIC_LAUNCHER, Outcome, label_of
+from regrun.runs.job import BASIC_LAUNCHER, Outcome
 from regrun.runs.run import STOP
 from regrun.sweeps.composer import Composer
+from regrun.sweeps.jobs import Job
 from regrun.sweeps.stacks import Candidate, plan_stacks, run_stack
 
 MARKS = {Status.COMPLETE: ("✓", "green"), Status.INTERRUPTED: ("‖", "yellow")}
@@ -48,50 +46,6 @@ class SweepUnfinishedError(Exception):
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
         self.exit_code = exit_code
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep, before it is launched.
-
-    Attributes:
-        overrides: what one would type.
-        label: which run, for people.
-        directory: its record.
-        force: whether it is to be run whatever the record says.
-    """
-
-    overrides: tuple[str, ...]
-    label: str
-    directory: Path
-    force: bool = False
-
-    @property
-    def status(self) -> Status:
-        """Where the run stands; one that is complete and was changed since is damaged."""
-        record = Record(self.directory)
-        status = record.status
-        return Status.DAMAGED if status is Status.COMPLETE and not record.is_intact() else status
-
-    def outcome(self, was_there: bool = False) -> Outcome:
-        """How far the run has come; one that is neither complete nor absent is interrupted."""
-        status = self.status
-        if status not in (Status.COMPLETE, Status.ABSENT):
-            status = Status.INTERRUPTED
-        how = divergence(Record(self.directory))
-        return Outcome(self.label, status, self.directory, was_there=was_there, divergence=how)
-
-
-def resolve_job(overrides: Sequence[str], compose: Composer) -> Job:
-    """A job, with the record that its config leads to.
-
-    Raises:
-        UserError: if its config cannot be composed.
-    """
-    composed = compose(overrides)
-    checked_config(composed)
-    directory = Path(composed.outputs) / record_path(composed)
-    return Job(tuple(overrides), label_of(experiment_name(composed), overrides), directory, composed.force)
 
 
 def run_jobs(

@@ -9,7 +9,7 @@ import torch
 
 from regrun.contracts.procedure import Context, Description
 from regrun.contracts.stopping import StoppedError
-from regrun.papers.inductive_bias import Array, fitted_log_below, posterior_error
+from regrun.papers.exact_inductive_bias.quadratic_form import Array, fitted_log_below, posterior_error
 
 
 class Problem:

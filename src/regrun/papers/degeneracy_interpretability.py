@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from regrun.contracts.procedure import Context, Description
-from regrun.papers.interaction_basis import Basis, local_interaction_basis
+from regrun.measures.interaction_basis import Basis, local_interaction_basis
 
 CUT = 1e-10  # eigenvalues of J^T J below this share of the largest count as zero
 Weights = tuple[Tensor, Tensor, Tensor]
