@@ -38,7 +38,7 @@ def identity(*words: str) -> str:
 @pytest.mark.parametrize("procedure", names("procedure"))
 def test_what_a_procedure_reads_is_what_changes_it(procedure: str) -> None:
     """Each group and value is put aside in turn: the procedure changes just where it counts as read."""
-    own = ["dataset=cifar10_crops"] if procedure == "crop_distillation" else []
+    own = ["dataset=cifar10_crops"] if procedure == "ferkd/crop_distillation" else []
     composed = compose_config([f"procedure={procedure}", *own])
     raw: Any = OmegaConf.to_container(composed, resolve=False)
     read = set(references(raw))
@@ -58,7 +58,14 @@ def test_what_a_procedure_reads_is_what_changes_it(procedure: str) -> None:
     "word", ["model=small_cnn", "optimizer=sgd", "augmentation=flip", "probe=weight_norms", "steps=7"]
 )
 @pytest.mark.parametrize(
-    "procedure", ["supervised", "loss_times", "kernel_bias", "hash_codes", "verification"]
+    "procedure",
+    [
+        "supervised",
+        "z_loss/loss_times",
+        "exact_inductive_bias/kernel_bias",
+        "hash_encoders/hash_codes",
+        "sdm/verification",
+    ],
 )
 def test_a_choice_changes_what_a_run_is_or_is_refused(procedure: str, word: str) -> None:
     effective(f"procedure={procedure}", word)

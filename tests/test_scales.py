@@ -185,7 +185,7 @@ def test_a_papers_procedure_is_found_by_its_paper(regrun: Command, tmp_path: Pat
     assert "_target_" in shown.out
     assert "claims" not in shown.out
     run = plain_config(compose_config([f"procedure={name}"]))["procedure"]
-    assert run["_target_"].endswith("finite_sample_expressivity.FiniteSampleExpressivity")
+    assert run["_target_"].endswith("rethinking_generalization.FiniteSampleExpressivity")
     result = regrun(*SMOKE, "procedure=finite_sample_expressivity")
     assert result.code == 2
     assert f"did you mean '{name}'" in result.err
