@@ -21,9 +21,10 @@ from regrun.errors import UserError
 from regrun.ledger import entry_name
 from regrun.plural import count, seeds
 from regrun.record import write_atomically
-from regrun.report.figures import Figure, Headline, axis_range, make_figures
+from regrun.report.figures import Figure, axis_range, make_figures
 from regrun.report.style import INK, VERDICT_COLORS
 from regrun.report.terminal import p_text
+from regrun.reproduction.curves import Headline
 from regrun.reproduction.entry import Comparison, Entry
 from regrun.reproduction.experiment import Experiment
 from regrun.reproduction.progress import duration
@@ -45,11 +46,6 @@ class Report:
     page: Path
     figures: tuple[Figure, ...]
     pictures: dict[str, Path]
-
-    def save_headline(self, target: Path) -> None:
-        """Write the first figure as an SVG that is readable on any background."""
-        if self.figures:
-            write_atomically(target, on_white(self.figures[0].svg))
 
 
 def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Report:
