@@ -35,15 +35,14 @@ from regrun.report.plain_svg import plain_svg
 from regrun.reproduction.compact import entry_text, read_text
 from regrun.reproduction.curves import (
     MOST_POINTS,
-    UNSEEN,
     Headline,
     curve_of,
     headline_curves,
     panels_of,
     spans_decades,
-    thinned,
 )
 from regrun.reproduction.entry import Curve, Curves, Entry, Habits, Panel
+from regrun.reproduction.thinning import UNSEEN, thinned
 
 LEDGER = sorted((CHECKOUT / "outputs" / "ledger").glob("*.json"))
 LARGEST = 64_000  # bytes of a paper: its entry, page and figure

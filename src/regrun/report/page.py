@@ -39,12 +39,10 @@ class Report:
 
     Attributes:
         page: the HTML file.
-        figures: what it shows.
         pictures: where each figure was saved as PNG, by name; its SVG lies beside it.
     """
 
     page: Path
-    figures: tuple[Figure, ...]
     pictures: dict[str, Path]
 
 
@@ -67,7 +65,7 @@ def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Repo
         (pictures / f"{drawn.name}.png").write_bytes(drawn.png)
     page = folder / f"{suffix}.html"
     write_page(page, render_page(entry, figures, metrics, command_of(experiment)))
-    return Report(page, tuple(figures), {drawn.name: pictures / f"{drawn.name}.png" for drawn in figures})
+    return Report(page, {drawn.name: pictures / f"{drawn.name}.png" for drawn in figures})
 
 
 def command_of(experiment: Experiment) -> str:
