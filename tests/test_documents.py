@@ -133,14 +133,28 @@ def test_an_entry_reads_as_it_was_written_also_from_an_older_file(file: Path, tm
     again = tmp_path / "again.json"
     write_entry(entry, again)
     assert again.read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
-    older = entry.model_copy(update={"curves": None}).sealed()
-    fields = json.loads(older.model_dump_json())
-    del fields["curves"]  # as it was before there were any
-    again.write_text(json.dumps(fields, indent=1), encoding="utf-8")
-    read = read_entry(again)
-    assert read.model_dump_json() == older.model_dump_json()
-    assert read.seal == read.digest() == older.seal
-    assert older.seal != entry.seal
+    again.write_text(entry.model_dump_json(indent=1), encoding="utf-8")  # as older files are
+    assert read_entry(again).model_dump_json() == entry.model_dump_json()
+
+
+OLD = """{"schema_version":1,"experiment":"e","scale":"small","overrides":[],
+"paper":{"title":"T","year":2020.0},"looks":1,"claims":[],"measured":{"last(m[a])":[[1.0,1.0]]},"arms":{},
+"cost":{"runs":1,"wall_seconds":2.0,"cpu_seconds":3.0},"environment":{},"data":[],"commits":["c"],
+"code":{"probes":"h"},"judged":"2026-11-01",
+"seal":"c96f1697cc536e6d417bb73d89bc6df218145fa762954b2a2409ebd4b15b0342"}"""
+
+
+def test_an_entry_from_before_there_were_curves_has_the_seal_of_then(tmp_path: Path) -> None:
+    file = tmp_path / "old.json"
+    file.write_text(OLD, encoding="utf-8")
+    entry = read_entry(file)
+    assert entry.curves is None
+    assert entry.digest() == entry.seal == json.loads(OLD)["seal"]
+    write_entry(entry, file)
+    assert read_entry(file).seal == entry.seal
+    assert '"year": 2020.0' in file.read_text(encoding="utf-8")  # what is sealed as it was typed stays so
+    curves = Curves(x="step", log_x=False, panels=[])
+    assert entry.model_copy(update={"curves": curves}).digest() != entry.seal
 
 
 def test_what_is_written_once_is_read_to_the_last_digit(entries: list[Entry]) -> None:
