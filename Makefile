@@ -36,7 +36,7 @@ reproduce-all: setup  ## every experiment; again: only what is missing
 report: setup   ## every verdict so far, at the terminal and in outputs/index.html
 	$(BIN)/regrun report
 
-ledger: setup   ## REPRODUCTIONS.md and the README's table, from outputs/ledger
+ledger: setup   ## docs/papers and the README's tables, from outputs/ledger
 	$(BIN)/python scripts/write_ledger.py
 
 test: check     ## what `make check` checks, and all tests

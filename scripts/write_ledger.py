@@ -1,9 +1,10 @@
-"""Write REPRODUCTIONS.md and the README's table from the committed ledger."""
+"""Write the papers' pages, figures and index, and the README's tables, from the committed ledger."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from regrun.config.catalogue import topics
 from regrun.report.cross_table import read_result
 from regrun.report.documents import write_documents
 from regrun.reproduction.ledger import read_entry
@@ -18,6 +19,7 @@ def main() -> None:
         ROOT,
         [read_entry(file) for file in sorted(ledger.glob("*.json"))],
         [read_result(file) for file in sorted((ledger / "matrix").glob("*.json"))],
+        topics(),
     )
 
 

@@ -17,10 +17,10 @@ from regrun.claims.expressions import Quantified, Statement
 from regrun.claims.grammar import ClaimError, parse
 from regrun.config.arms import Arm, read_arms
 from regrun.errors import UserError
-from regrun.report.figures import Headline, arms_figure, curves_figure, save
+from regrun.report.figures import arms_figure, curves_figure, save
 from regrun.report.page import interval_svg
-from regrun.report.style import drawable
 from regrun.report.terminal import WIDTH, draw
+from regrun.reproduction.curves import Headline, drawable, headline_curves
 from regrun.reproduction.entry import claim_entry
 
 ARMS = read_arms(
@@ -613,8 +613,10 @@ def test_figures_are_drawn_of_numbers_of_any_size(size: float, other: float) -> 
     bands = {"m": {"a": (np.arange(4.0), values)}}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        curves = headline_curves(bands, Headline())
+        assert curves is not None
         for canvas in (
-            curves_figure(["m"], bands, {"a": "#000000"}, Headline(), 1, 2.0),
+            curves_figure(curves, {"a": "#000000"}, 1, 2.0),
             arms_figure(["m"], bands, {"a": "#000000"}, {"a": [0]}),
         ):
             assert "<svg" in save("x", "", "", canvas).svg

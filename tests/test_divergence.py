@@ -77,9 +77,10 @@ def test_in_the_committed_ledger_one_run_has_diverged() -> None:
     found = {file.stem: entry.diverged for file in LEDGER if (entry := read_entry(file)).diverged}
     assert found == {"sgd_sparse_features": {"two_layer_large=0.08": [1]}}
     entry = read_entry(CHECKOUT / "outputs" / "ledger" / "sgd_sparse_features.json")
-    assert diverged_of(entry) == " Diverged: `two_layer_large=0.08` in seed 1."
+    assert diverged_of(entry) == "diverged: `two_layer_large=0.08` in seed 1"
     assert [line.plain for line in diverged_lines(entry)] == ["∞ two_layer_large=0.08  diverged in seed 1"]
-    assert diverged_of(entry).strip() in (CHECKOUT / "REPRODUCTIONS.md").read_text(encoding="utf-8")
+    page = CHECKOUT / "docs" / "papers" / "sgd_sparse_features.md"
+    assert diverged_of(entry) in page.read_text(encoding="utf-8")
 
 
 def test_no_mean_stands_beside_the_range_of_the_others() -> None:

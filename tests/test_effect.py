@@ -104,7 +104,7 @@ def effective(base: str, words: str) -> None:
             "the dataset modular_arithmetic does not read pixels",
         ),
         (["model=mlp", "attention=linear"], "the model mlp does not read attention"),
-        (["procedure=z_loss/loss_times", "model=mlp"], "the procedure loss_times does not read model"),
+        (["procedure=z_loss/loss_times", "model=mlp"], "the procedure z_loss/loss_times does not read model"),
         (["procedure=z_loss/loss_times", "batch_size=3"], "batch_size=3 would change nothing"),
         (["procedure.steps=3", "steps=5"], "steps=5 would change nothing"),
         (["+foo=3"], "+foo=3 would change nothing"),

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from regrun.report.figures import collect
 from regrun.report.profiles import Profile, Profiles, evolution_figure, parse_part, profiles_figure, stack
+from regrun.reproduction.curves import collect
 
 
 @pytest.mark.parametrize(

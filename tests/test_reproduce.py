@@ -6,6 +6,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import CHECKOUT, SMOKE, Result, records
@@ -14,10 +15,17 @@ from regrun.config.arms import read_arms
 from regrun.config.catalogue import experiments
 from regrun.config.composing import compose_config, plain_config
 from regrun.records.record import Record, Status
-from regrun.report.cross_table import read_result
-from regrun.report.documents import BEGIN, END, readme_table, reproductions, with_matrices, with_table
+from regrun.report.documents import (
+    figure_svg,
+)
+from regrun.report.figures import arm_colors, draw_headline, make_figures, svg_of
+from regrun.report.page import on_white
+from regrun.report.plain_svg import plain_svg
+from regrun.reproduction.curves import Headline
 from regrun.reproduction.experiment import load_experiment
+from regrun.reproduction.judging import arms_of
 from regrun.reproduction.ledger import ledger_file, read_entry, write_entry
+from regrun.reproduction.reading import Reading
 from regrun.verbs.reproduce import looks
 from tiny import write_tiny
 
@@ -92,16 +100,14 @@ def test_again_runs_nothing_and_says_the_same(regrun: Command, here: Path) -> No
 
 
 def test_the_figures_of_an_entry_are_the_records(here: Path) -> None:
-    entry = entry_of(here)
+    entry = read_entry(here / "outputs" / "tiny" / "verdicts.json")
     for seed in range(3):
         (record,) = here.glob(f"outputs/tiny/plain/seed{seed}-*")
         last = Record(record).history()[-1][1]
-        assert entry["measured"]["last(train_accuracy[plain])"][seed] == [last["train_accuracy"]] * 2
-        assert entry["arms"]["plain"]["final"]["test_loss"][seed] == pytest.approx(
-            last["test_loss"], rel=1e-5
-        )
-    assert entry["arms"]["plain"]["seeds"] == 3
-    assert entry["cost"]["runs"] == 12
+        assert entry.measured["last(train_accuracy[plain])"][seed] == (last["train_accuracy"],) * 2
+        assert entry.arms["plain"].final["test_loss"][seed] == pytest.approx(last["test_loss"], rel=1e-5)
+    assert entry.arms["plain"].seeds == 3
+    assert entry.cost.runs == 12
 
 
 def test_a_dry_run_says_what_would_run_and_what_it_would_cost(regrun: Command, here: Path) -> None:
@@ -293,6 +299,30 @@ def test_one_report_is_made_again_from_the_records(regrun: Command, here: Path) 
     assert (here / "outputs" / "tiny" / "figures" / "curves.svg").exists()
 
 
+def test_the_first_figure_and_that_of_the_entry_are_one(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(here)
+    entry = read_entry(ledger_file(Path("outputs"), "tiny", "small"))
+    assert entry.curves is not None
+    svg = svg_of(draw_headline(entry.curves, arm_colors(arms_of(entry))))
+    assert on_white(svg) == Path("outputs/tiny/figures/curves.svg").read_text(encoding="utf-8")
+    assert not list(Path("outputs/ledger").glob("*.svg"))
+    experiment = load_experiment("tiny", "small", [], "conf")
+    reading = Reading(experiment.runs(3))
+    first, *_ = make_figures(entry, experiment.arms, reading, [], Headline(**experiment.config["report"]))
+    assert first.svg == svg
+    assert figure_svg(entry) == plain_svg(svg)
+    # The points are the records', to four digits.
+    (panel,) = [panel for panel in entry.curves.panels if panel.metric == "train_accuracy"]
+    curve = panel.arms["plain"]
+    seeds = [reading.curves("plain", seed)["train_accuracy"] for seed in range(3)]
+    places = np.isin(seeds[0][0], curve.steps)
+    assert places.sum() == len(curve.steps)
+    values = np.stack([values[places] for _, values in seeds])
+    np.testing.assert_allclose(
+        [curve.mean, curve.low, curve.high], [values.mean(0), values.min(0), values.max(0)], atol=1e-4
+    )
+
+
 # ------------------------------------------------------------------- ledger
 
 
@@ -376,16 +406,6 @@ def test_what_is_no_entry_is_said(regrun: Command, here: Path) -> None:
 LEDGER = sorted((CHECKOUT / "outputs" / "ledger").glob("*.json"))
 
 
-def test_the_documents_are_those_of_the_ledger() -> None:
-    entries = [read_entry(file) for file in LEDGER]
-    assert (CHECKOUT / "REPRODUCTIONS.md").read_text() == reproductions(entries)
-    readme = (CHECKOUT / "README.md").read_text()
-    assert readme == with_table(readme, entries)
-    tables = sorted((CHECKOUT / "outputs" / "ledger" / "matrix").glob("*.json"))
-    assert readme == with_matrices(readme, [read_result(file) for file in tables])
-    assert readme_table(entries) in readme[readme.index(BEGIN) : readme.index(END)]
-
-
 @pytest.mark.parametrize("file", LEDGER, ids=lambda file: file.stem)
 def test_the_committed_verdicts_follow_from_the_committed_figures(file: Path) -> None:
     from regrun.verbs.verify import contradictions
@@ -394,7 +414,6 @@ def test_the_committed_verdicts_follow_from_the_committed_figures(file: Path) ->
     assert list(contradictions(entry)) == []
     assert entry.least_seeds >= 3
     assert not entry.overrides
-    assert file.with_suffix(".svg").exists()
     assert not any(commit.endswith("+") for commit in entry.commits)
     # The lines are the config's of today: a claim is not rewritten behind its verdict.
     config = plain_config(compose_config([f"experiment={entry.experiment}", f"scale={entry.scale}"]))

@@ -125,10 +125,26 @@ def title_of(file: Path, text: str) -> str | None:
     """
     if match := re.search(r"^paper:\n  title: (.+)$", text, re.MULTILINE):  # as regrun's own have it
         return str(yaml.safe_load(match[1]))
+    paper = paper_of(file)
+    return str(paper["title"]) if "title" in paper else None
+
+
+def topics() -> dict[str, str]:
+    """What each of regrun's experiments is about, by its name, as far as it says so."""
+    papers = {entry.name: paper_of(entry.file) for entry in experiments()}
+    return {name: str(paper["topic"]) for name, paper in papers.items() if "topic" in paper}
+
+
+def paper_of(file: Path) -> dict[str, Any]:
+    """What an experiment says of its paper.
+
+    Raises:
+        UserError: if that is not keys and values.
+    """
     paper = read_yaml(file).get("paper") or {}
     if not isinstance(paper, dict):
         raise UserError(f"{file}: paper: expected keys and values, got {paper!r}")
-    return str(paper["title"]) if "title" in paper else None
+    return paper
 
 
 def parents(content: Mapping[str, Any]) -> list[str]:

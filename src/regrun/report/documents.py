@@ -1,55 +1,165 @@
-"""The documents made from the ledger: ``REPRODUCTIONS.md`` and the README's table."""
+"""The documents made from the ledger: a page and a figure for each paper, the index, the README's table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from regrun.claims import Bounds, Verdict
 from regrun.claims.wording import estimate_text, figure
 from regrun.matrix.cells import Result
 from regrun.plural import count, listed, seeds
+from regrun.report.figures import arm_colors, draw_headline, headline_caption, headline_title, svg_of
 from regrun.report.page import paper_figures
+from regrun.report.plain_svg import plain_svg
 from regrun.report.terminal import MARKS
 from regrun.reproduction.entry import ClaimEntry, Entry
+from regrun.reproduction.judging import arms_of
+from regrun.reproduction.ledger import entry_name
 from regrun.reproduction.progress import duration
 
+PAPERS = Path("docs", "papers")  # in a checkout
 BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
 TABLES_BEGIN, TABLES_END = "<!-- matrix -->", "<!-- /matrix -->"
+GENERATED = "<!-- made from outputs/ledger by `make ledger` -->\n"
+OTHER = "other"  # the topic of an experiment that names none
+
+Topics = Mapping[str, str]
+"""The topic of each experiment that names one."""
 
 
-def reproductions(entries: Sequence[Entry]) -> str:
-    """The whole of ``REPRODUCTIONS.md``."""
+def write_documents(root: Path, entries: Sequence[Entry], results: Sequence[Result], topics: Topics) -> None:
+    """Write all documents of a checkout, and remove the pages and figures of entries that are gone."""
+    figures = {
+        PAPERS / figure_place(entry): figure_svg(entry) for entry in entries if entry.curves is not None
+    }
+    texts = pages(entries, topics) | figures
+    for old in [*(root / PAPERS).glob("*.md"), *(root / PAPERS / "figures").glob("*.svg")]:
+        if old.relative_to(root) not in texts:
+            old.unlink()
+    for place, text in texts.items():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_text(text, encoding="utf-8")
+    readme = root / "README.md"
+    text = with_table(readme.read_text(encoding="utf-8"), entries, topics)
+    readme.write_text(with_matrices(text, results), encoding="utf-8")
+
+
+def pages(entries: Sequence[Entry], topics: Topics) -> dict[Path, str]:
+    """A page for each entry, and the index, by their places in a checkout."""
+    made = {PAPERS / f"{stem(entry)}.md": page(entry, topics) for entry in entries}
+    return {PAPERS / "index.md": index(entries, topics), **made}
+
+
+def stem(entry: Entry) -> str:
+    """What the files of an entry are called."""
+    return entry_name(entry.experiment, entry.scale)
+
+
+def figure_place(entry: Entry) -> str:
+    """Where an entry's figure lies, seen from its page."""
+    return f"figures/{stem(entry)}.svg"
+
+
+def figure_svg(entry: Entry) -> str:
+    """The first figure of a report, from the curves that an entry holds, as a small file."""
+    if entry.curves is None:
+        raise ValueError(f"the entry of {entry.experiment} holds no curves")
+    return plain_svg(svg_of(draw_headline(entry.curves, arm_colors(arms_of(entry)))))
+
+
+# ------------------------------------------------------------------ the tables
+
+
+def index(entries: Sequence[Entry], topics: Topics) -> str:
+    """All papers, by topic."""
     parts = [
-        "# Reproductions\n",
-        "Made from `outputs/ledger` by `make ledger`; `regrun verify NAME` judges its figures again.\n",
-        readme_table(entries),
+        GENERATED,
+        "# Papers\n",
+        f"{counts_in_words(entries)}. Each page has what a paper says, how it was run, its claims with their "
+        "intervals, and the figure. The README says [when a claim counts as reproduced]"
+        "(../../README.md#reproduce-a-paper).\n",
+        table(entries, topics, ""),
     ]
-    for entry in entries:
-        parts += [_chapter(entry)]
+    for topic, members in by_topic(entries, topics).items():
+        parts += [f"## {topic}\n", *head("paper", "experiment", "scale", "seeds")]
+        for entry in members:
+            link = f"[{cell(title_of(entry))}]({stem(entry)}.md)"
+            columns = [link, f"`{entry.experiment}`", entry.scale, str(entry.least_seeds), *counts([entry])]
+            parts.append(row(columns))
+        parts.append("")
     return "\n".join(parts)
 
 
-def readme_table(entries: Sequence[Entry]) -> str:
-    """One line for each experiment, with the counts of its verdicts."""
-    head = [f"{mark} {verdict.value}" for verdict, (mark, _) in MARKS.items()]
-    lines = [
-        f"| paper | experiment | scale | seeds | {' | '.join(head)} |",
-        f"|---|---|---|---|{'---|' * len(head)}",
-    ]
-    for entry in entries:
-        counts = [str(entry.count(verdict) or "") for verdict in Verdict]
-        title = cell(str(entry.paper.get("title", entry.experiment)))
-        arxiv = entry.paper.get("arxiv")
-        link = f"[{title}](https://arxiv.org/abs/{arxiv})" if arxiv else title
-        where = f"[{entry.experiment}](REPRODUCTIONS.md#{entry.experiment}-{entry.scale})"
-        lines.append(f"| {link} | {where} | {entry.scale} | {entry.least_seeds} | {' | '.join(counts)} |")
+def table(entries: Sequence[Entry], topics: Topics, place: str) -> str:
+    """One line for each topic, with how many papers it has and the counts of their verdicts.
+
+    Args:
+        entries: of the ledger.
+        topics: of the experiments.
+        place: the index, seen from the document; empty in the index itself.
+    """
+    lines = head("topic", "papers")
+    for topic, members in by_topic(entries, topics).items():
+        link = f"[{topic}]({place}#{anchor(topic)})"
+        lines.append(row([link, str(papers(members)), *counts(members)]))
+    lines.append(row(["**all**", f"**{papers(entries)}**", *(n and f"**{n}**" for n in counts(entries))]))
     return "\n".join(lines) + "\n"
 
 
-def with_table(text: str, entries: Sequence[Entry]) -> str:
+def by_topic(entries: Sequence[Entry], topics: Topics) -> dict[str, list[Entry]]:
+    """The entries of each topic, in alphabetical order, those without one last."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(topics.get(entry.experiment, OTHER), []).append(entry)
+    return {topic: groups[topic] for topic in sorted(groups, key=lambda topic: (topic == OTHER, topic))}
+
+
+def papers(entries: Sequence[Entry]) -> int:
+    """How many papers there are: some have several experiments."""
+    return len({title_of(entry) for entry in entries})
+
+
+def head(*names: str) -> list[str]:
+    """The head of a table with the counts of verdicts at its end."""
+    verdicts = [f"{mark} {verdict.value}" for verdict, (mark, _) in MARKS.items()]
+    return [row([*names, *verdicts]), row(["---"] * (len(names) + len(verdicts)))]
+
+
+def counts(entries: Sequence[Entry]) -> list[str]:
+    """How many claims have each verdict; nothing for none."""
+    return [str(sum(entry.count(verdict) for entry in entries) or "") for verdict in Verdict]
+
+
+def counts_in_words(entries: Sequence[Entry]) -> str:
+    """The papers, and the counts of their verdicts."""
+    found: Counter[Verdict] = Counter()
+    for entry in entries:
+        found += Counter({verdict: entry.count(verdict) for verdict in Verdict})
+    verdicts = ", ".join(f"{found[verdict]} {verdict.value}" for verdict in Verdict if found[verdict])
+    number = f"{count(papers(entries), 'paper')} in {count(len(entries), 'experiment')}"
+    return f"{number} with {count(found.total(), 'claim')}: {verdicts}"
+
+
+def row(columns: Sequence[str]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(columns)} |"
+
+
+def anchor(heading: str) -> str:
+    """What a link to a heading ends with."""
+    return "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+
+
+def title_of(entry: Entry) -> str:
+    """The paper's title."""
+    return str(entry.paper.get("title", entry.experiment))
+
+
+def with_table(text: str, entries: Sequence[Entry], topics: Topics) -> str:
     """A document with the table anew between its marks."""
-    return between(text, BEGIN, END, readme_table(entries))
+    return between(text, BEGIN, END, table(entries, topics, (PAPERS / "index.md").as_posix()))
 
 
 def with_matrices(text: str, results: Sequence[Result]) -> str:
@@ -96,50 +206,91 @@ def p_value(p: float | None) -> str:
     return "–" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
-def _chapter(entry: Entry) -> str:
+# -------------------------------------------------------------------- a page
+
+
+def page(entry: Entry, topics: Topics) -> str:
+    """What there is to say of an entry."""
     paper = entry.paper
     source = [str(paper[key]) for key in ("authors", "venue") if key in paper]
     if "arxiv" in paper:
         source.append(f"[arXiv {paper['arxiv']}](https://arxiv.org/abs/{paper['arxiv']})")
-    env = entry.environment
-    versions = env["versions"]
+    topic = topics.get(entry.experiment, OTHER)
+    scale = "" if entry.scale == "small" else f" --scale {entry.scale}"
+    parts = [
+        GENERATED,
+        f"# {title_of(entry)}\n",
+        f"{' · '.join(source)}\n",
+        f"[{topic}](index.md#{anchor(topic)}) · {verdicts_of(entry)}\n",
+    ]
+    for key, heading in (("says", "What the paper says"), ("settings", "How it is run here")):
+        if key in paper:
+            parts += [f"## {heading}\n", f"{paper[key]}\n"]
+    parts += [
+        "```",
+        f"regrun reproduce {entry.experiment}{scale}",
+        "```\n",
+        "## Claims\n",
+        claims_table(entry),
+    ]
+    if entry.curves is not None:
+        title = headline_title(entry.curves)
+        parts += [
+            f"## {title}\n",
+            f"![{title}]({figure_place(entry)})\n",
+            f"{headline_caption(entry.curves)}\n",
+        ]
+    parts += ["## Cost and provenance\n", *(f"- {fact}" for fact in facts(entry))]
+    return "\n".join(parts) + "\n"
+
+
+def verdicts_of(entry: Entry) -> str:
+    """The counts of an entry's verdicts, in words."""
+    found = [(mark, entry.count(verdict), verdict.value) for verdict, (mark, _) in MARKS.items()]
+    return ", ".join(f"{mark} {number} {words}" for mark, number, words in found if number)
+
+
+def claims_table(entry: Entry) -> str:
+    """The claims, what the paper has and what was measured."""
     lines = [
-        f"## {entry.experiment} {entry.scale}\n",
-        f"*{paper.get('title', entry.experiment)}*. {' · '.join(source)}\n",
-        f"![Learning curves](outputs/ledger/{figure_name(entry)})\n",
         "| | claim | expected | paper | measured, with its 95 % interval | p, Holm |",
         "|---|---|---|---|---|---|",
         *(_row(claim) for claim in entry.claims),
-        "",
-        f"{count(entry.cost.runs, 'run')}, {duration(entry.cost.wall_seconds)} of run time on {env['cpu']}, "
-        f"{entry.device}; Python {env['python']}, torch {versions.get('torch')}; judged {entry.judged}; "
-        f"commit {', '.join(map(short, entry.commits))}.{data_of(entry)}{diverged_of(entry)}\n",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
-def data_of(entry: Entry) -> str:
-    """A sentence on the data, if there is something to say."""
-    return f" Data: {'; '.join(entry.data)}." if entry.data else ""
+def facts(entry: Entry) -> list[str]:
+    """What an entry cost, and what it was computed with and from."""
+    env = entry.environment
+    several = {arm.seeds for arm in entry.arms.values()}
+    number = count(entry.least_seeds, "seed")
+    if len(several) > 1:
+        number = f"{entry.least_seeds} to {entry.most_seeds} seeds"
+    lines = [
+        f"{count(len(entry.arms), 'arm')}, {number}; {count(entry.cost.runs, 'run')}, "
+        f"{duration(entry.cost.wall_seconds)} of run time, "
+        f"{duration(entry.cost.cpu_seconds)} of processor time",
+        f"{env['cpu']}, {entry.device}; Python {env['python']}, torch {env['versions'].get('torch')}",
+        f"judged {entry.judged}; commit {', '.join(map(short, entry.commits))}; "
+        f"[entry](../../outputs/ledger/{stem(entry)}.json)",
+    ]
+    if entry.data:
+        lines.append(f"data: {'; '.join(entry.data)}")
+    if entry.diverged:
+        lines.append(diverged_of(entry))
+    return lines
 
 
 def diverged_of(entry: Entry) -> str:
-    """A sentence on the runs that have diverged, if any has."""
-    if not entry.diverged:
-        return ""
-    return (
-        f" Diverged: {listed([f'`{arm}` in {seeds(numbers)}' for arm, numbers in entry.diverged.items()])}."
-    )
+    """The runs that have diverged."""
+    arms = [f"`{arm}` in {seeds(numbers)}" for arm, numbers in entry.diverged.items()]
+    return f"diverged: {listed(arms)}"
 
 
 def short(commit: str) -> str:
     """A commit's first digits, and whether the checkout had been edited."""
     return commit[:10] + ("+" if commit.endswith("+") else "")
-
-
-def figure_name(entry: Entry) -> str:
-    """The figure that is committed with an entry."""
-    return f"{entry.experiment}.svg" if entry.scale == "small" else f"{entry.experiment}-{entry.scale}.svg"
 
 
 def _row(claim: ClaimEntry) -> str:
@@ -153,17 +304,9 @@ def _row(claim: ClaimEntry) -> str:
         "" if claim.verdict is Verdict.REPRODUCED else f": {claim.why}"
     )
     columns = [mark, says, f"`{claim.expect}`", paper_figures(claim.paper), measured or "–", p]
-    return f"| {' | '.join(map(cell, columns))} |"
+    return row([cell(column) for column in columns])
 
 
 def cell(text: str) -> str:
     """Text that cannot break a table."""
     return " ".join(text.replace("|", "\\|").split())
-
-
-def write_documents(root: Path, entries: Sequence[Entry], results: Sequence[Result]) -> None:
-    """Write both documents of a checkout."""
-    (root / "REPRODUCTIONS.md").write_text(reproductions(entries), encoding="utf-8")
-    readme = root / "README.md"
-    text = with_table(readme.read_text(encoding="utf-8"), entries)
-    readme.write_text(with_matrices(text, results), encoding="utf-8")

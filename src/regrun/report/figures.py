@@ -14,17 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from regrun.claims import Bounds, Verdict
-from regrun.claims.curves import Array
 from regrun.claims.scaling import middle
 from regrun.claims.wording import estimate_text, figure
 from regrun.config.arms import Arm
 from regrun.report.profiles import collect_profiles, evolution_figure, profiles_figure
-from regrun.report.style import INK, PALETTE, STYLE, VERDICT_COLORS, WIDTH, drawable
-from regrun.reproduction.entry import Comparison, Entry
+from regrun.report.style import INK, PALETTE, STYLE, VERDICT_COLORS, WIDTH
+from regrun.reproduction.curves import CURVES_FIRST, Bands, Headline, collect, panels_of
+from regrun.reproduction.entry import Comparison, Curves, Entry, Panel
 from regrun.reproduction.reading import Reading
 
-CURVES_FIRST = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
 MOST_PANELS = 12
+BAND = "Lines are means over seeds, bands reach from the least to the greatest seed."
 
 
 @dataclass(frozen=True)
@@ -46,37 +46,13 @@ class Figure:
     png: bytes
 
 
-Bands = Mapping[str, Mapping[str, tuple[Array, Array]]]
-"""By metric and arm: steps ``(n,)`` and the values of all seeds ``(seeds, n)``."""
-
-
-@dataclass(frozen=True)
-class Headline:
-    """What tells the story, in the first figure.
-
-    Attributes:
-        curves: metrics, a panel each; none for the accuracies.
-        arms: whose curves; none for all.
-        x: what curves run over.
-        log_x: whether it lies on a logarithmic axis.
-        profile: what the parts of a metric run over, where their names are bare numbers: ``step_size/0.25``;
-            others say it themselves, ``hessian_density/eigenvalue=0.5``.
-    """
-
-    curves: Sequence[str] = ()
-    arms: Sequence[str] = ()
-    x: str = "step"
-    log_x: bool = False
-    profile: str = "position"
-
-
 def make_figures(
     entry: Entry, arms: Mapping[str, Arm], reading: Reading, metrics: Sequence[str], headline: Headline
 ) -> list[Figure]:
     """All figures of a report.
 
     Args:
-        entry: the judged reproduction.
+        entry: the judged reproduction, with the curves of the first figure.
         arms: the experiment's.
         reading: its runs.
         metrics: those the claims speak of, which come first.
@@ -84,20 +60,16 @@ def make_figures(
     """
     bands = collect(reading)
     colors = arm_colors(arms)
-    band = "Lines are means over seeds, bands reach from the least to the greatest seed."
-    chosen = [name for name in headline.curves if name in bands]
-    first = chosen or [name for name in CURVES_FIRST if name in bands][:2] or list(bands)[:2]
-    story = {arm: color for arm, color in colors.items() if not headline.arms or arm in headline.arms}
+    first = headline.metrics(bands)
     own = [name for name in metrics if name in bands and name not in CURVES_FIRST]
     rest = [name for name in bands if name not in (*CURVES_FIRST, *own) and "/" not in name]
     losses = [name for name in CURVES_FIRST[2:] if name in bands and name not in first]
     probes = [*own, *losses, *rest][:MOST_PANELS]
+    figures = []
     with mpl.rc_context(STYLE):
-        figures = []
-        if first:
-            draw = curves_figure(first, bands, story, headline, columns=2, height=2.6)
-            title = "Learning curves" if headline.x == "step" else f"Curves over {headline.x}"
-            figures.append(save("curves", title, band, draw))
+        if entry.curves is not None:
+            draw = draw_headline(entry.curves, colors)
+            figures.append(save("curves", headline_title(entry.curves), headline_caption(entry.curves), draw))
         if any(claim.comparisons for claim in entry.claims):
             caption = (
                 "Each claim on an axis of its own: the interval over seeds, its mean, each seed as a small "
@@ -112,38 +84,35 @@ def make_figures(
             draw = arms_figure(finals, bands, colors, entry.diverged)
             figures.append(save("arms", "Arms compared", caption, draw))
         if probes:
-            draw = curves_figure(probes, bands, colors, headline, columns=3, height=1.75)
-            figures.append(save("probes", "What the probes saw", band, draw))
+            seen = Curves(x=headline.x, log_x=headline.log_x, panels=panels_of(probes, bands))
+            draw = curves_figure(seen, colors, columns=3, height=1.75)
+            figures.append(save("probes", "What the probes saw", BAND, draw))
         if profiles := collect_profiles(reading, headline.profile):
             draw = profiles_figure(dict(list(profiles.items())[:MOST_PANELS]), colors)
-            figures.append(save("profiles", "Distributions and profiles, after training", band, draw))
-        if (draw_over_time := evolution_figure(profiles, list(story))) is not None:
+            figures.append(save("profiles", "Distributions and profiles, after training", BAND, draw))
+        story = [arm for arm in colors if not headline.arms or arm in headline.arms]
+        if (draw_over_time := evolution_figure(profiles, story)) is not None:
             caption = "Over the steps of training, from left to right: means over seeds."
             figures.append(save("evolution", "Distributions and profiles over time", caption, draw_over_time))
     return figures
 
 
-def collect(reading: Reading) -> Bands:
-    """The curves of all complete runs, per metric and arm, at the steps that all seeds have."""
-    runs: dict[str, list[Mapping[str, tuple[Array, Array]]]] = {}
-    for run in reading.complete():
-        runs.setdefault(run.arm, []).append(reading.curves(run.arm, run.seed))
-    bands: dict[str, dict[str, tuple[Array, Array]]] = {}
-    for arm, seeds in runs.items():
-        for metric in seeds[0]:
-            curves = [curves[metric] for curves in seeds if metric in curves]
-            if "/" in metric or not curves:
-                continue
-            ends, steps = curves, curves[0][0]
-            if any(len(other) != len(steps) or (other != steps).any() for other, _ in curves):
-                for other, _ in curves:
-                    steps = np.intersect1d(steps, other)
-                curves = [(steps, values[np.isin(other, steps)]) for other, values in curves]
-            if not len(steps):  # each seed has ended at a step of its own
-                steps = np.array([max(int(other[-1]) for other, _ in ends)])
-                curves = [(steps, values[-1:]) for _, values in ends]
-            bands.setdefault(metric, {})[arm] = (steps, drawable(np.stack([v for _, v in curves])))
-    return bands
+def draw_headline(curves: Curves, colors: Mapping[str, str]) -> Canvas:
+    """The first figure of a report, which an entry has the curves of."""
+    with mpl.rc_context(STYLE):
+        return curves_figure(curves, colors, columns=2, height=2.6)
+
+
+def headline_title(curves: Curves) -> str:
+    """Its heading."""
+    return "Learning curves" if curves.x == "step" else f"Curves over {curves.x}"
+
+
+def headline_caption(curves: Curves) -> str:
+    """What is drawn in it."""
+    shown = [curve for panel in curves.panels for curve in panel.arms.values()]
+    lines, dots = any(curve.low for curve in shown), any(not curve.low for curve in shown)
+    return " ".join([BAND] * lines + ["A dot is the one value of a seed."] * dots)
 
 
 def arm_colors(arms: Mapping[str, Arm]) -> dict[str, str]:
@@ -173,55 +142,52 @@ def shade(color: str, place: float) -> str:
     return mpl.colors.to_hex((red, green, blue))
 
 
-def curves_figure(
-    metrics: Sequence[str],
-    bands: Bands,
-    colors: Mapping[str, str],
-    axis: Headline,
-    columns: int,
-    height: float,
-) -> Canvas:
-    """A panel of curves for each metric, with one legend."""
-    columns = min(columns, len(metrics))
-    rows = math.ceil(len(metrics) / columns)
-    shown = [arm for arm in colors if any(arm in bands[metric] for metric in metrics)]
+def curves_figure(curves: Curves, colors: Mapping[str, str], columns: int, height: float) -> Canvas:
+    """A panel of curves for each metric, with one legend.
+
+    Args:
+        curves: the panels.
+        colors: of the arms, which are drawn in this order.
+        columns: how many panels lie side by side.
+        height: of a panel, in inches.
+    """
+    panels = curves.panels
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    shown = [arm for arm in colors if any(arm in panel.arms for panel in panels)]
     legend_rows = math.ceil(len(shown) / 4)
     canvas = Canvas(figsize=(WIDTH, rows * height + 0.2 * legend_rows + 0.1), layout="constrained")
     grid = canvas.subplots(rows, columns, squeeze=False)
-    for ax, metric in zip(grid.flat, metrics, strict=False):
-        draw_curves(ax, metric, bands[metric], colors, axis.log_x)
-    for ax in grid.flat[len(metrics) :]:
+    for ax, panel in zip(grid.flat, panels, strict=False):
+        draw_panel(ax, panel, colors, curves.log_x)
+    for ax in grid.flat[len(panels) :]:
         ax.set_visible(False)
-    for ax in grid.flat[max(0, len(metrics) - columns) : len(metrics)]:
-        ax.set_xlabel(axis.x)
+    for ax in grid.flat[max(0, len(panels) - columns) : len(panels)]:
+        ax.set_xlabel(curves.x)
     handles = [mpl.lines.Line2D([], [], color=colors[arm], label=arm) for arm in shown]
     canvas.legend(handles=handles, loc="outside upper center", ncols=4)
     return canvas
 
 
-def draw_curves(
-    ax: Axes, metric: str, arms: Mapping[str, tuple[Array, Array]], colors: Mapping[str, str], log_x: bool
-) -> None:
+def draw_panel(ax: Axes, panel: Panel, colors: Mapping[str, str], log_x: bool) -> None:
     """The mean and the range over seeds of each arm."""
-    positive = [steps[steps > 0].min() for steps, _ in arms.values() if (steps > 0).any()]
     for arm, color in colors.items():
-        if arm not in arms:
+        if arm not in panel.arms:
             continue
-        steps, values = arms[arm]
-        if len(steps) == 1:
-            ax.plot(np.repeat(steps, len(values)), values[:, 0], ".", color=color)
+        curve = panel.arms[arm]
+        if not curve.low:  # a point for each seed
+            ax.plot(curve.steps * len(curve.mean), curve.mean, ".", color=color)
             continue
-        ax.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.18, linewidth=0)
-        ax.plot(steps, values.mean(0), color=color)
-    ax.set_title(metric, loc="left")
+        ax.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.18, linewidth=0)
+        ax.plot(curve.steps, curve.mean, color=color)
+    ax.set_title(panel.metric, loc="left")
+    positive = [step for curve in panel.arms.values() for step in curve.steps if step > 0]
     if log_x and positive:
         ax.set_xscale("symlog", linthresh=min(positive), linscale=0.4)
         ax.set_xlim(left=0)
-    everything = np.concatenate([values.ravel() for _, values in arms.values()])
-    above = everything[np.isfinite(everything) & (everything > 0)]
-    spans = len(above) and above.max() / np.quantile(above, 0.02) > 100
-    is_share = len(above) and above.max() <= 1 and not metric.endswith("loss")
-    if spans and not is_share and not (everything < 0).any():
+    if panel.log_y:
+        values = np.array([v for c in panel.arms.values() for v in (*c.mean, *c.low, *c.high)])
+        above = values[np.isfinite(values) & (values > 0)]
         ax.set_yscale("log")
         ax.set_ylim(bottom=max(above.min(), above.max() * 1e-10))
 
@@ -304,7 +270,15 @@ def arms_figure(
 def save(name: str, title: str, caption: str, canvas: Canvas) -> Figure:
     """A drawing as text for the page and as pixels for the rest."""
     write: Callable[..., None] = canvas.savefig
-    svg, png = io.StringIO(), io.BytesIO()
-    write(svg, format="svg", transparent=True, metadata={"Date": None})
+    png = io.BytesIO()
     write(png, format="png", dpi=200, facecolor="white", metadata={"Software": None})
-    return Figure(name, title, caption, svg.getvalue(), png.getvalue())
+    return Figure(name, title, caption, svg_of(canvas), png.getvalue())
+
+
+def svg_of(canvas: Canvas) -> str:
+    """A drawing as text."""
+    write: Callable[..., None] = canvas.savefig
+    svg = io.StringIO()
+    with mpl.rc_context(STYLE):
+        write(svg, format="svg", transparent=True, metadata={"Date": None})
+    return svg.getvalue()

@@ -20,9 +20,10 @@ from regrun.claims.wording import estimate_text, figure
 from regrun.errors import UserError
 from regrun.plural import count, seeds
 from regrun.records.files import write_atomically
-from regrun.report.figures import Figure, Headline, axis_range, make_figures
+from regrun.report.figures import Figure, axis_range, make_figures
 from regrun.report.style import INK, VERDICT_COLORS
 from regrun.report.terminal import p_text
+from regrun.reproduction.curves import Headline
 from regrun.reproduction.entry import Comparison, Entry
 from regrun.reproduction.experiment import Experiment
 from regrun.reproduction.ledger import entry_name
@@ -38,18 +39,11 @@ class Report:
 
     Attributes:
         page: the HTML file.
-        figures: what it shows.
         pictures: where each figure was saved as PNG, by name; its SVG lies beside it.
     """
 
     page: Path
-    figures: tuple[Figure, ...]
     pictures: dict[str, Path]
-
-    def save_headline(self, target: Path) -> None:
-        """Write the first figure as an SVG that is readable on any background."""
-        if self.figures:
-            write_atomically(target, on_white(self.figures[0].svg))
 
 
 def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Report:
@@ -71,7 +65,7 @@ def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Repo
         (pictures / f"{drawn.name}.png").write_bytes(drawn.png)
     page = folder / f"{suffix}.html"
     write_page(page, render_page(entry, figures, metrics, command_of(experiment)))
-    return Report(page, tuple(figures), {drawn.name: pictures / f"{drawn.name}.png" for drawn in figures})
+    return Report(page, {drawn.name: pictures / f"{drawn.name}.png" for drawn in figures})
 
 
 def command_of(experiment: Experiment) -> str:

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from regrun.claims.curves import Array
-from regrun.report.style import WIDTH, drawable
+from regrun.report.style import WIDTH
+from regrun.reproduction.curves import drawable
 from regrun.reproduction.reading import Reading
 
 FEWEST_PLACES = 3  # of a line

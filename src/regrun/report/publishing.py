@@ -38,12 +38,11 @@ def entry_file(experiment: Experiment) -> Path:
     return last_file(experiment.outputs, experiment.name, experiment.scale, experiment.variant)
 
 
-def record_in_ledger(experiment: Experiment, entry: Entry, report: Report) -> None:
-    """Write the ledger's entry, with what smoke runs give, and its figure."""
+def record_in_ledger(experiment: Experiment, entry: Entry) -> None:
+    """Write the ledger's entry, with what smoke runs give."""
     target = ledger_file(experiment.outputs, experiment.name, experiment.scale)
     OUT.print("smoke runs, twice, by which later code can be told to do the same")
     write_entry(entry.model_copy(update={"habits": habits_of(experiment)}), target)
-    report.save_headline(target.with_suffix(".svg"))
     OUT.print(Text(f"ledger  {target}"), soft_wrap=True)
 
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from regrun.claims import Verdict
-from regrun.claims.curves import Array
 
-LARGEST_DRAWN = 1e150  # beyond it an axis cannot be computed
 WIDTH = 6.75  # inches: two columns of a paper
 INK = "#1b1b1f"  # on a page, the page's own text colour takes its place
 PALETTE = ("#3b7dd8", "#e69f00", "#12a37f", "#d0609f", "#7b5fd0", "#d55e00", "#4db3e6", "#8a8a8a")
@@ -41,9 +37,3 @@ STYLE: dict[Any, Any] = {
         ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), INK
     ),
 }
-
-
-def drawable(values: Array) -> Array:
-    """Values with nan for those that are not finite, or too large for an axis."""
-    with np.errstate(invalid="ignore"):
-        return np.where(np.abs(values) < LARGEST_DRAWN, values, np.nan)

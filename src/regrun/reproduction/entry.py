@@ -136,13 +136,41 @@ class Habits(Model):
         return {*self.shared, *self.own[arm]}
 
 
+class Curve(Model):
+    """A metric of an arm: its mean over seeds and its least and greatest seed, at each step.
+
+    Where there is one step alone, ``mean`` has the value of each seed, and ``low`` and ``high`` are empty.
+    """
+
+    steps: list[Number]
+    mean: list[Number]
+    low: list[Number]
+    high: list[Number]
+
+
+class Panel(Model):
+    """The curves of a metric by arm, and whether they are drawn over a logarithmic axis."""
+
+    metric: str
+    log_y: bool
+    arms: dict[str, Curve]
+
+
+class Curves(Model):
+    """What the first figure shows: its panels, what they run over, and whether on a logarithmic axis."""
+
+    x: str
+    log_x: bool
+    panels: list[Panel]
+
+
 class Entry(Model):
     """A reproduction.
 
     ``measured`` holds all that the claims need, as ``(low, high)`` of each seed: the verdicts follow from it,
     from ``arms`` and from the claims' lines alone. ``data`` is what the runs noted about their data, ``code``
     a hash of each source file that the numbers depend on, by module; ``habits`` tell whether later code does
-    the same.
+    the same. ``curves`` are those of the first figure; older entries have none.
     """
 
     schema_version: Literal[1] = 1
@@ -161,6 +189,7 @@ class Entry(Model):
     code: dict[str, str]
     judged: str
     habits: Habits | None = None
+    curves: Curves | None = None
     seal: str = ""
 
     def sealed(self) -> Entry:
@@ -177,7 +206,8 @@ class Entry(Model):
         arms = {
             name: {"diverged"} for name, arm in self.arms.items() if arm.diverged == arm.diverged_by_final
         }
-        return {"arms": arms} | ({} if self.habits else {"habits": True})
+        absent = {name: True for name in ("habits", "curves") if getattr(self, name) is None}
+        return {"arms": arms} | absent
 
     def results(self) -> Results:
         """The measured figures, for judging them again."""

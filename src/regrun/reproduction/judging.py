@@ -10,6 +10,7 @@ from typing import Any
 from regrun.claims import Judgement, Verdict, judge, read_claims
 from regrun.config.arms import Arm
 from regrun.records.record import Status
+from regrun.reproduction.curves import Headline, collect, headline_curves
 from regrun.reproduction.entry import ArmEntry, ClaimEntry, Cost, Entry, claim_entry, measured_table
 from regrun.reproduction.experiment import Experiment
 from regrun.reproduction.plan import PlannedRun
@@ -76,6 +77,7 @@ def make_entry(
         commits=sorted({commit for manifest in manifests for commit in commits_of(manifest)}),
         code=code_of(manifests, experiment.source_hashes()),
         judged=time.strftime("%Y-%m-%d", time.gmtime()),
+        curves=headline_curves(collect(reading), Headline(**experiment.config["report"])),
     ).sealed()
 
 
@@ -138,7 +140,6 @@ def judge_again(entry: Entry) -> list[ClaimEntry]:
     Raises:
         UserError: if a claim's line cannot be read.
     """
-    arms = {name: _arm(name, arm.overrides) for name, arm in entry.arms.items()}
     config = {
         claim.name: {
             "says": claim.says,
@@ -148,12 +149,17 @@ def judge_again(entry: Entry) -> list[ClaimEntry]:
         }
         for claim in entry.claims
     }
-    claims = read_claims(config, arms)
+    claims = read_claims(config, arms_of(entry))
     seeds = {claim.name: claim.seeds for claim in entry.claims}
     judgements = judge(claims, entry.results(), lambda claim: seeds[claim.name], entry.looks, entry.diverged)
     if entry.scale == "smoke":
         judgements = [replace(j, verdict=Verdict.NOT_RUN, p=None, p_holm=None) for j in judgements]
     return [claim_entry(judgement) for judgement in judgements]
+
+
+def arms_of(entry: Entry) -> dict[str, Arm]:
+    """The arms of an entry, as those of an experiment."""
+    return {name: _arm(name, arm.overrides) for name, arm in entry.arms.items()}
 
 
 def _arm(name: str, overrides: Sequence[str]) -> Arm:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,10 +39,13 @@ def read_entry(file: Path) -> Entry:
     """
     from pydantic import ValidationError
 
+    from regrun.reproduction.compact import read_text
     from regrun.reproduction.entry import Entry
 
     try:
-        entry = Entry.model_validate_json(file.read_text(encoding="utf-8"))
+        entry = Entry.model_validate(read_text(file.read_text(encoding="utf-8")))
+    except JSONDecodeError as error:
+        raise UserError(f"{file} is no ledger entry: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -52,8 +57,10 @@ def read_entry(file: Path) -> Entry:
 
 def write_entry(entry: Entry, file: Path) -> None:
     """Write an entry, whole or not at all."""
+    from regrun.reproduction.compact import entry_text
+
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, entry.sealed().model_dump_json(indent=1) + "\n")
+    write_atomically(file, entry_text(json.loads(entry.sealed().model_dump_json())))
 
 
 def entries(outputs: Path, complain: Callable[[str], None]) -> Iterator[tuple[Path, Entry]]:

@@ -62,7 +62,7 @@ def run(words: Sequence[str]) -> int:
     if options.record:
         check_one_code(reading)
         say_older_code(experiment, entry)
-        record_in_ledger(experiment, entry, report)
+        record_in_ledger(experiment, entry)
     return exit_code(entry, failed)
 
 
