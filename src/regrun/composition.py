@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
@@ -15,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regrun.app import explain
-from regrun.hydra_settings import check_same, check_typed
+from regrun.hydra_settings import HYDRA_VERSION_BASE, check_same, check_typed
+from regrun.paths import conf_dir
 
 KEPT = 32  # configs to which values are given; one is about a megabyte
 
@@ -73,3 +76,10 @@ class Composer:
         plain = override.type is OverrideType.CHANGE and override.package is None
         key = override.key_or_group
         return plain and not override.is_hydra_override() and not self._options(key)
+
+
+def composer_like(composed: DictConfig) -> Composer:
+    """Composes configs like one that Hydra has composed outside of a sweep: with its search path, say."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base=HYDRA_VERSION_BASE):
+        return Composer(GlobalHydra.instance().config_loader(), composed)

@@ -10,6 +10,7 @@ from rich.text import Text
 from regrun.claims import Judgement, Verdict
 from regrun.claims.verdict import FEWEST_SEEDS
 from regrun.console import OUT, complain
+from regrun.definitions import changed as changed_code
 from regrun.environment import available_cores
 from regrun.errors import UserError, nearest
 from regrun.launchers.task import packs
@@ -172,10 +173,9 @@ def check_one_code(reading: Reading) -> None:
 
 
 def say_older_code(experiment: Experiment, entry: Entry) -> None:
-    """Say which files have changed since the runs were computed."""
-    today = experiment.source_hashes()
-    if changed := [name for name, hashed in entry.code.items() if today.get(name) != hashed]:
-        complain(f"not all runs were computed by the code of today; changed since: {', '.join(changed)}")
+    """Say which components have changed since the runs were computed."""
+    if names := changed_code(entry.code, experiment.code):
+        complain(f"not all runs were computed by the code of today; changed since: {', '.join(names)}")
 
 
 def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequence[str], seeds: int) -> int:
