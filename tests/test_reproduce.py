@@ -398,24 +398,24 @@ def test_smoke_runs_stamp_nothing_that_differs(regrun: Command, here: Path) -> N
     assert "it has no figures of smoke runs" in unknown.out
 
 
-def test_all_entries_are_verified_in_a_line_each(regrun_afresh: Command, here: Path) -> None:
+def test_all_entries_are_verified_in_a_line_each(regrun: Command, here: Path) -> None:
     file = ledger_file(Path("outputs"), "tiny", "small")
     verify = ("verify", "--all", "--config-dir", "conf")
-    fresh = regrun_afresh(*verify)
+    fresh = regrun(*verify)
     assert (fresh.code, fresh.out.splitlines()) == (0, ["✓ tiny  fresh", "1 entry: 1 fresh"]), fresh.err
     conf = (here / "conf" / "experiment" / "tiny.yaml").read_text()
     (here / "conf" / "experiment" / "other.yaml").write_text(conf)
     other = file.with_stem("other")
     entry = make_older(file)
     write_entry(entry.model_copy(update={"experiment": "other"}), other)
-    old = regrun_afresh(*verify)
+    old = regrun(*verify)
     why = "old: the code has changed since, of regrun.models.MLP"
     lines = [f"~ other  {why}", f"~ tiny  {why}", "2 entries: 2 old"]
     assert (old.code, old.out.splitlines()) == (3, lines), old.err
     assert entry.habits is not None
     entry.habits.smoke["decay"]["test_loss"] = 77.0
     write_entry(entry, file)
-    mended = regrun_afresh(*verify, "--smoke")
+    mended = regrun(*verify, "--smoke")
     assert mended.code == 3, mended.err
     first, second, total = mended.out.splitlines()
     assert first == "✓ other  fresh: smoke runs of 4 arms give the figures of then"
@@ -423,7 +423,7 @@ def test_all_entries_are_verified_in_a_line_each(regrun_afresh: Command, here: P
     assert total == "2 entries: 1 fresh, 1 old"
     edited = other.read_text().replace('"not reproduced"', '"reproduced"')
     other.write_text(edited)
-    wrong = regrun_afresh(*verify)
+    wrong = regrun(*verify)
     assert wrong.code == 1
     assert wrong.out.startswith("✗ other  contradicts itself: the entry was edited after it was written; ")
     assert "2 entries: 1 old, 1 in contradiction with itself" in wrong.out

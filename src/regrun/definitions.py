@@ -1,7 +1,7 @@
 """What components are made of, as hashes that only another behaviour changes, not other words or places.
 
 Of each class or function that a config names: its definition, and what it mentions of its module. Of a
-paper's own code, and of a user's package, also what is imported from there. Docstrings, comments, imports, and
+paper's own code, and of a user's package, also what is imported from there. Docstrings, comments, imports and
 the names of modules do not count. What all components stand on (bases, training, tasks) is left out: whether
 that still does the same, smoke runs tell.
 """

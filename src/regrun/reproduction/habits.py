@@ -11,11 +11,11 @@ import math
 import os
 import platform
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from regrun.arms import Arm
 from regrun.claims.expressions import DIVERGES
 from regrun.console import Display
 from regrun.divergence import divergence
@@ -126,21 +126,21 @@ def smoke_figures(experiment: Experiment) -> dict[str, dict[str, float]]:
 
 def run_arm(experiment: Experiment, planned: PlannedArm, outputs: Path) -> dict[str, float]:
     """The final metrics of an arm with seed 0."""
-    arm: Arm = planned.arm
+    name = planned.arm.name
     config = {**planned.config, "outputs": str(outputs), "logger": {}}
     directory = outputs / experiment.name / planned.identity(0)
     folders = [experiment.config_dir] if experiment.config_dir else []
-    words = [*experiment.base, *arm.overrides]
+    words = [*experiment.base, *planned.arm.overrides]
     record = Record(directory)
     try:
-        with threads(1), quiet_torch():
-            Run(config, experiment.name, arm.name, words, folders, directory, Display(silent=True)).execute()
+        with threads(1), quiet_torch(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whoever runs the experiment is told
+            Run(config, experiment.name, name, words, folders, directory, Display(silent=True)).execute()
     except Exception as error:
         if divergence(record):
             return {DIVERGES: 1.0}
-        raise UserError(
-            f"the smoke run of the arm {arm.name}: {how_it_ended(error, arm.name, directory).message}"
-        ) from error
+        why = how_it_ended(error, name, directory).message
+        raise UserError(f"the smoke run of the arm {name}: {why}") from error
     return {key: float(f"{value:.6g}") for key, value in record.final_metrics().items()}
 
 
