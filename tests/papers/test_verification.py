@@ -36,8 +36,8 @@ def test_a_paper_does_what_its_entry_says(name: str, monkeypatch: pytest.MonkeyP
         identities = {arm: planned.identity(0) for arm, planned in experiment.planned.items()}
         assert identities.keys() == experiment.arms.keys()
         assert all(len(identity) == 10 for identity in identities.values())
-    if not HAS_DATA and (files := [str(file) for file in files_of(smoke)]):
-        pytest.skip(f"REGRUN_DATA does not say where the real data lie: {', '.join(sorted({*files}))}")
+    if not HAS_DATA and (file := next(files_of(smoke), None)):
+        pytest.skip(f"REGRUN_DATA does not say where the real data lie: {file}")
     try:
         figures = smoke_figures(smoke)
     except UserError as error:
