@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
@@ -78,8 +79,9 @@ class Composer:
         return plain and not override.is_hydra_override() and not self._options(key)
 
 
-def composer_like(composed: DictConfig) -> Composer:
+@contextmanager
+def composer_like(composed: DictConfig) -> Iterator[Composer]:
     """Composes configs like one that Hydra has composed outside of a sweep: with its search path, say."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base=HYDRA_VERSION_BASE):
-        return Composer(GlobalHydra.instance().config_loader(), composed)
+        yield Composer(GlobalHydra.instance().config_loader(), composed)

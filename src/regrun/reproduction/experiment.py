@@ -111,14 +111,17 @@ class Experiment:
         Raises:
             UserError: if one cannot be composed, or names what is not trusted.
         """
-        composer = composer_like(self.composed)
         shared = {*self.composed.hydra.overrides.hydra}
+        with composer_like(self.composed) as composer:
 
-        def compose(words: Sequence[str]) -> DictConfig:
-            check_names(words)
-            return composer([word for word in words if word not in shared])
+            def compose(words: Sequence[str]) -> DictConfig:
+                check_names(words)
+                try:
+                    return composer([word for word in words if word not in shared])
+                except UserError:
+                    return compose_config(words, self.config_dir)  # which says what was meant
 
-        return plan_arms(self.base, list(self.arms.values()), compose)
+            return plan_arms(self.base, list(self.arms.values()), compose)
 
     @cached_property
     def code(self) -> dict[str, str]:
