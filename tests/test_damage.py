@@ -520,13 +520,14 @@ def test_the_ledger_takes_no_run_that_two_codes_have_computed(regrun: Command, h
 def test_an_entry_has_the_code_of_its_runs_and_not_that_of_today(regrun_afresh: Command, here: Path) -> None:
     (record,) = here.glob("outputs/lines/flat/seed0-*")
     (part,) = Record(record).manifest()["computed_by"]
-    (here / "own_study.py").write_text(STUDY + "# edited\n")
+    (here / "own_study.py").write_text(STUDY.replace('"z": 1.0', '"z": 2.0'))
     words = ("lines", "--config-dir", "conf")
     result = regrun_afresh("reproduce", *words, "--record", "hydra/launcher=basic")
     assert result.code == 0, result.err
-    assert "not all runs were computed by the code of today; changed since: own_study" in result.err
+    assert "not all runs were computed by the code of today; changed since: own_study.Line" in result.err
     entry = json.loads((here / "outputs" / "ledger" / "lines.json").read_text())
-    assert entry["code"] == part["code"]
+    assert entry["code"] == part["definitions"]
+    assert entry["code"].keys() == {"own_study.Line"}
     assert regrun_afresh("verify", *words).code == 3
     (here / "own_study.py").write_text(STUDY)
     assert regrun_afresh("verify", *words).code == 0

@@ -35,7 +35,7 @@ CONFIG = {"steps": 3}
 WRITER = f"""
 import sys
 from pathlib import Path
-from regrun.record import Record
+from regrun.records.record import Record
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 for k in range(10**9):
@@ -200,7 +200,7 @@ def test_two_processes_cannot_write_one_record(tmp_path: Path) -> None:
             textwrap.dedent(f"""
                 import time
                 from pathlib import Path
-                from regrun.record import Record
+                from regrun.records.record import Record
                 record = Record(Path({str(tmp_path / "r")!r}))
                 record.begin({MANIFEST!r}, {CONFIG!r})
                 print("held", flush=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -22,10 +23,13 @@ from regrun.report.figures import arm_colors, draw_headline, make_figures, svg_o
 from regrun.report.page import on_white
 from regrun.report.plain_svg import plain_svg
 from regrun.reproduction.curves import Headline
+from regrun.reproduction.entry import Entry
 from regrun.reproduction.experiment import load_experiment
+from regrun.reproduction.freshness import contradictions
 from regrun.reproduction.judging import arms_of
 from regrun.reproduction.ledger import ledger_file, read_entry, write_entry
 from regrun.reproduction.reading import Reading
+from regrun.runs.environment import git_commit
 from regrun.verbs.reproduce import looks
 from tiny import write_tiny
 
@@ -353,40 +357,123 @@ def test_verify_says_what_has_changed_since(regrun: Command, here: Path) -> None
     write_tiny(here, **{"steps: 400": "steps: 500", ">= 0.5\n": ">= 0.6\n"})
     file = ledger_file(Path("outputs"), "tiny", "small")
     entry = read_entry(file)
-    entry.code["probes"] = "before"
+    entry.code["regrun.probes.Before"] = "before"
     write_entry(entry, file)
     result = regrun("verify", "tiny", "--config-dir", "conf")
     assert result.code == 3
-    assert "the code has changed since: probes" in result.out
+    assert "the code has changed since, of regrun.probes.Before" in result.out
     assert "the config has changed since, of the arms plain, decay, rate=0.001, rate=0.0001" in result.out
     assert "claims whose lines have changed: fits" in result.out
 
 
+VERIFY = ("verify", "tiny", "--config-dir", "conf")
+
+
+def make_older(file: Path) -> Entry:
+    """Let an entry be from before a component was edited, and a parameter was there."""
+    entry = read_entry(file)
+    entry.code["regrun.models.MLP"] = "before"
+    assert entry.habits is not None
+    entry.habits.shared.pop()
+    write_entry(entry, file)
+    return entry
+
+
 def test_smoke_runs_tell_whether_a_change_has_changed_anything(regrun: Command, here: Path) -> None:
     file = ledger_file(Path("outputs"), "tiny", "small")
-    entry = read_entry(file)
+    entry = make_older(file)
     assert entry.habits is not None
     assert entry.habits.smoke.keys() == entry.arms.keys()
-    verify = ("verify", "tiny", "--config-dir", "conf", "--smoke")
-    entry.code["probes"] = "before"
-    entry.habits.shared.pop()  # a parameter that was not there then
+    entry.arms["plain"].identity = "another"  # which the parameter is part of
     write_entry(entry, file)
-    same = regrun(*verify)
+    same = regrun(*VERIFY, "--smoke")
     assert same.code == 0, same.out
-    assert "the code has changed since: probes" in same.out
+    assert "the code has changed since, of regrun.models.MLP" in same.out
+    assert "the config has changed since, of the arms plain" in same.out
     assert "smoke runs of 4 arms give the figures of then" in same.out
-    entry.habits.smoke["plain"]["test_loss"] *= 1.01
-    write_entry(entry, file)
-    other = regrun(*verify)
-    assert other.code == 3
-    assert "plain: test_loss was" in other.out
+    again = regrun(*VERIFY)  # the entry has kept it
+    assert again.code == 0, again.out
+    assert "which are up to date" in again.out
+    stamped = read_entry(file)
+    assert stamped.checked is not None
+    assert stamped.checked.commit == git_commit()
+    assert stamped.checked.code == load_experiment("tiny", "small", [], "conf").code
+    assert stamped.model_copy(update={"checked": None, "seal": ""}) == entry.model_copy(update={"seal": ""})
+    stamped.checked.code["regrun.models.MLP"] = "between"
+    write_entry(stamped, file)
+    assert regrun(*VERIFY).code == 3
+
+
+def test_smoke_runs_stamp_nothing_that_differs(regrun: Command, here: Path) -> None:
+    file = ledger_file(Path("outputs"), "tiny", "small")
+    entry = make_older(file)
+    assert entry.habits is not None
+    loss = entry.habits.smoke["plain"]["test_loss"]
+    for other in (loss * 1.01, math.nan):
+        entry.habits.smoke["plain"]["test_loss"] = other
+        write_entry(entry, file)
+        text = file.read_text()
+        result = regrun(*VERIFY, "--smoke")
+        assert result.code == 3
+        assert f"plain: test_loss was {other:g} and is {loss:g}" in result.out
+        assert file.read_text() == text
     entry.habits.own["decay"].append("a parameter of another value")
     write_entry(entry, file)
-    changed = regrun(*verify)
+    changed = regrun(*VERIFY, "--smoke")
     assert changed.code == 3
     assert "settings of the arm decay have changed" in changed.out
     write_entry(entry.model_copy(update={"habits": None}), file)
-    assert regrun(*verify).code == 2
+    unknown = regrun(*VERIFY, "--smoke")
+    assert unknown.code == 3
+    assert "it has no figures of smoke runs" in unknown.out
+
+
+def test_all_entries_are_verified_in_a_line_each(regrun: Command, here: Path) -> None:
+    file = ledger_file(Path("outputs"), "tiny", "small")
+    verify = ("verify", "--all", "--config-dir", "conf")
+    fresh = regrun(*verify)
+    assert (fresh.code, fresh.out.splitlines()) == (0, ["✓ tiny  fresh", "1 entry: 1 fresh"]), fresh.err
+    conf = (here / "conf" / "experiment" / "tiny.yaml").read_text()
+    (here / "conf" / "experiment" / "other.yaml").write_text(conf)
+    other = file.with_stem("other")
+    entry = make_older(file)
+    write_entry(entry.model_copy(update={"experiment": "other"}), other)
+    old = regrun(*verify)
+    why = "old: the code has changed since, of regrun.models.MLP"
+    lines = [f"~ other  {why}", f"~ tiny  {why}", "2 entries: 2 old"]
+    assert (old.code, old.out.splitlines()) == (3, lines), old.err
+    assert entry.habits is not None
+    entry.habits.smoke["decay"]["test_loss"] = 77.0
+    write_entry(entry, file)
+    mended = regrun(*verify, "--smoke")
+    assert mended.code == 3, mended.err
+    first, second, total = mended.out.splitlines()
+    assert first == "✓ other  fresh: smoke runs of 4 arms give the figures of then"
+    assert second.startswith(f"~ tiny  {why}; decay: test_loss was 77 and is ")
+    assert total == "2 entries: 1 fresh, 1 old"
+    edited = other.read_text().replace('"not reproduced"', '"reproduced"')
+    other.write_text(edited)
+    wrong = regrun(*verify)
+    assert wrong.code == 1
+    assert wrong.out.startswith("✗ other  contradicts itself: the entry was edited after it was written; ")
+    assert "2 entries: 1 old, 1 in contradiction with itself" in wrong.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tiny", "--all"], "--all is for every entry: without tiny"),
+        (["--all", "--scale", "paper"], "--all is for every entry, of whatever scale: without --scale"),
+        ([], "name an experiment with an entry in outputs/ledger, or say --all"),
+        (["--all", "outputs=elsewhere"], "there is no entry in elsewhere/ledger"),
+    ],
+)
+def test_what_cannot_be_verified_is_refused(
+    words: list[str], message: str, regrun: Command, here: Path
+) -> None:
+    result = regrun("verify", *words)
+    assert (result.code, len(result.err.splitlines())) == (2, 1)
+    assert message in result.err
 
 
 def test_what_is_no_entry_is_said(regrun: Command, here: Path) -> None:
@@ -408,8 +495,6 @@ LEDGER = sorted((CHECKOUT / "outputs" / "ledger").glob("*.json"))
 
 @pytest.mark.parametrize("file", LEDGER, ids=lambda file: file.stem)
 def test_the_committed_verdicts_follow_from_the_committed_figures(file: Path) -> None:
-    from regrun.verbs.verify import contradictions
-
     entry = read_entry(file)
     assert list(contradictions(entry)) == []
     assert entry.least_seeds >= 3

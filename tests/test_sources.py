@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import SMOKE, Result, only_record
-from regrun.config.whitelist import read_trust
+from regrun.config.whitelist import find_targets, read_trust
 from regrun.procedures.trainer import Interruptible
 from regrun.records.record import Record
 from regrun.reproduction.experiment import load_experiment
@@ -30,7 +30,8 @@ def test_re_exports_are_followed() -> None:
 
 
 def test_an_experiment_depends_on_what_it_uses_and_on_nothing_else() -> None:
-    modules = load_experiment("grokking", "small", [], None).source_hashes()
+    arms = load_experiment("grokking", "small", [], None).planned.values()
+    modules = source_hashes({t for arm in arms for _, t in find_targets(arm.config["procedure"])})
     for used in (
         "losses.cross_entropy",
         "regularizers.base",

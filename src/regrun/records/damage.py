@@ -75,6 +75,7 @@ def is_code(value: Any) -> bool:
         and isinstance(part.get("commit"), str | None)
         and is_whole(part.get("after_step"))
         and isinstance(part.get("code"), dict)
+        and isinstance(part.get("definitions", {}), dict)
         and isinstance(part.get("versions"), dict)
         for part in value
     )

@@ -164,16 +164,33 @@ class Curves(Model):
     panels: list[Panel]
 
 
+class Check(Model):
+    """That later code and configs do in smoke runs what they did when the entry was written.
+
+    Attributes:
+        commit: of the checkout that did.
+        when: the day.
+        code: a hash of each component, as of an entry.
+        arms: the identity of each arm.
+    """
+
+    commit: str | None
+    when: str
+    code: dict[str, str]
+    arms: dict[str, str]
+
+
 class Entry(Model):
     """A reproduction.
 
     ``measured`` holds all that the claims need, as ``(low, high)`` of each seed: the verdicts follow from it,
     from ``arms`` and from the claims' lines alone. ``data`` is what the runs noted about their data, ``code``
-    a hash of each source file that the numbers depend on, by module; ``habits`` tell whether later code does
-    the same. ``curves`` are those of the first figure; older entries have none.
+    a hash of what each component is made of, by the name that a config has for it; ``habits`` tell whether
+    later code does the same, and ``checked`` which was the last that was found to.
+    ``curves`` are those of the first figure; older entries have none.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     experiment: str
     scale: str
     overrides: list[str]
@@ -190,6 +207,7 @@ class Entry(Model):
     judged: str
     habits: Habits | None = None
     curves: Curves | None = None
+    checked: Check | None = None
     seal: str = ""
 
     def sealed(self) -> Entry:

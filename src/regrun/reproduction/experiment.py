@@ -10,10 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from regrun.claims import Claim, read_claims
 from regrun.claims.config import check_measured
 from regrun.config.arms import LONGEST_NAME, Arm, key_of, read_arms
 from regrun.config.catalogue import names
+from regrun.config.choices import check_names
 from regrun.config.composing import compose_config, plain_config
 from regrun.config.user_files import folders_of
 from regrun.config.whitelist import find_targets
@@ -22,7 +25,8 @@ from regrun.ranges import SEEDS
 from regrun.records.damage import DamagedError
 from regrun.records.record import Status
 from regrun.reproduction.plan import PlannedArm, PlannedRun, plan_arms, plan_runs
-from regrun.runs.sources import source_hashes
+from regrun.runs.definitions import definition_hashes
+from regrun.sweeps.composer import composer_like
 
 # Overrides that say where and how runs are executed, and leave the experiment as it stands.
 NOT_OF_THE_EXPERIMENT = (
@@ -47,7 +51,8 @@ class Experiment:
         scale: ``smoke``, ``small`` or ``paper``.
         overrides: the user's.
         config_dir: a folder of the user's own configs.
-        config: resolved, without an arm.
+        composed: its config without an arm, as Hydra composes it.
+        config: the same, resolved.
         arms: by name.
         claims: parsed.
     """
@@ -56,6 +61,7 @@ class Experiment:
     scale: str
     overrides: tuple[str, ...]
     config_dir: str | None
+    composed: DictConfig
     config: Mapping[str, Any]
     arms: Mapping[str, Arm]
     claims: Sequence[Claim]
@@ -106,13 +112,22 @@ class Experiment:
         Raises:
             UserError: if one cannot be composed, or names what is not trusted.
         """
-        return plan_arms(
-            self.base, list(self.arms.values()), lambda words: compose_config(words, self.config_dir)
-        )
+        shared = {*self.composed.hydra.overrides.hydra}
+        with composer_like(self.composed) as composer:
 
-    def source_hashes(self) -> dict[str, str]:
-        """A hash of every source file that the numbers of its runs depend on, by module."""
-        return source_hashes(
+            def compose(words: Sequence[str]) -> DictConfig:
+                check_names(words)
+                try:
+                    return composer([word for word in words if word not in shared])
+                except UserError:
+                    return compose_config(words, self.config_dir)  # which says what was meant
+
+            return plan_arms(self.base, list(self.arms.values()), compose)
+
+    @cached_property
+    def code(self) -> dict[str, str]:
+        """A hash of what each component of its arms is made of, by the component's name."""
+        return definition_hashes(
             {target for arm in self.planned.values() for _, target in find_targets(arm.config["procedure"])}
         )
 
@@ -160,14 +175,15 @@ def load_experiment(name: str, scale: str, overrides: Sequence[str], config_dir:
             if word.startswith(f"{key}="):
                 raise UserError(f"{word}: the {key} is chosen with {instead}")
     base = [f"experiment={name}", f"scale={scale}", *overrides]
-    config = plain_config(compose_config(base, config_dir))
+    composed = compose_config(base, config_dir)
+    config = plain_config(composed)
     arms = read_arms(config["arms"])
     if not arms:
         raise UserError(f"the experiment {name} has no arms, so there is nothing to reproduce")
     check_effect(overrides, arms)
     check_headline(config["report"], arms)
     return Experiment(
-        name, scale, tuple(overrides), config_dir, config, arms, read_claims(config["claims"], arms)
+        name, scale, tuple(overrides), config_dir, composed, config, arms, read_claims(config["claims"], arms)
     )
 
 

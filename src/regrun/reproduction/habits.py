@@ -1,6 +1,6 @@
 """What an experiment does in seconds, by which later code can be told to do the same.
 
-A verdict takes minutes to hours of runs, and a change of any file that they share makes it look old.
+A verdict takes minutes to hours of runs, which a change of what many experiments share does not call for.
 Whether it has changed anything shows in smoke runs of every arm: they have the same figures, or they do not.
 What only large runs do, such as evaluating in several batches, they cannot show.
 """
@@ -8,31 +8,51 @@ What only large runs do, such as evaluating in several batches, they cannot show
 from __future__ import annotations
 
 import math
+import os
+import platform
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from regrun.claims.expressions import DIVERGES
 from regrun.config.identity import settings
+from regrun.console import Display
 from regrun.errors import UserError
 from regrun.records.divergence import divergence
-from regrun.records.record import Status
-from regrun.reproduction.entry import Habits
+from regrun.records.record import Record
+from regrun.reproduction.entry import Entry, Habits
 from regrun.reproduction.experiment import Experiment, load_experiment
-from regrun.runs.environment import available_cores
+from regrun.reproduction.plan import PlannedArm
+from regrun.runs.job import follow, how_it_ended, quiet_torch, threads
+from regrun.runs.run import Run
 
 Figures = Mapping[str, Mapping[str, float]]
 """Final metrics of a run, by arm."""
+Words = tuple[str, tuple[str, ...], str | None]
+"""An experiment's name, its overrides, and a folder of the user's own configs."""
 
 TOLERANCE = 1e-4  # relative: another processor adds in another order
+X86 = ("x86_64", "AMD64")
+# What it takes there for libraries to compute as on a processor without AVX512, each at its start.
+WITHOUT_AVX512 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 def habits_of(experiment: Experiment) -> Habits:
-    """What an experiment does today.
+    """What an experiment does today, less what depends on the processor.
 
     Raises:
         UserError: if a smoke run fails.
     """
-    first, second = (smoke_figures(experiment) for _ in range(2))
+    words = smoke_words(experiment)
+    first, second = apart(words), apart(words, WITHOUT_AVX512 if platform.machine() in X86 else {})
     chosen = {name: settings(arm.config) for name, arm in experiment.planned.items()}
     shared = set.intersection(*chosen.values())
     return Habits(
@@ -42,32 +62,108 @@ def habits_of(experiment: Experiment) -> Habits:
     )
 
 
+def changes_of_habits(
+    entry: Entry, experiment: Experiment, figures_of: Callable[[Words], Figures]
+) -> list[str]:
+    """What an experiment does not do as when its entry was written, or what cannot be told, in one line each.
+
+    Args:
+        entry: its entry.
+        experiment: at the entry's scale.
+        figures_of: ``smoke_figures_of``, or ``apart``.
+
+    Raises:
+        UserError: if a smoke run fails.
+    """
+    if entry.habits is None:
+        return ["it has no figures of smoke runs: it was recorded before there were any"]
+    if lines := [
+        f"settings of the arm {name} have changed, or are gone"
+        for name, arm in experiment.planned.items()
+        if not entry.habits.settings(name) <= settings(arm.config)
+    ]:
+        return lines
+    return differences(entry.habits.smoke, figures_of(smoke_words(experiment)))
+
+
+def smoke_words(experiment: Experiment) -> Words:
+    """What is to be run of an experiment: as it stands, with the data where they lie."""
+    place = tuple(word for word in experiment.overrides if word.startswith("data_dir="))
+    return experiment.name, place, experiment.config_dir
+
+
+def apart(words: Words, environment: Mapping[str, str] | None = None) -> Figures:
+    """The same as ``smoke_figures_of``, in a process of its own, with these variables in its environment."""
+    (found,) = in_processes(smoke_figures_of, [words], environment=environment)
+    return dict(found)
+
+
+def smoke_figures_of(words: Words) -> Figures:
+    """The final metrics of every arm of an experiment at smoke scale; see ``smoke_figures``."""
+    name, overrides, config_dir = words
+    return smoke_figures(load_experiment(name, "smoke", overrides, config_dir))
+
+
 def smoke_figures(experiment: Experiment) -> dict[str, dict[str, float]]:
-    """The final metrics of every arm at smoke scale with seed 0.
+    """The final metrics of every arm with seed 0, run in this process with one thread, to six digits.
+
+    Nothing of the runs is kept.
+
+    Args:
+        experiment: at smoke scale.
 
     Raises:
         UserError: if a run fails; one that diverges has a figure that says so.
     """
-    from regrun.sweeps.command import run_hydra
-
-    place = [word for word in experiment.overrides if word.startswith("data_dir=")]
+    found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="regrun-smoke-") as folder:
-        overrides = ["logger=csv", f"outputs={folder}", *place]
-        small = load_experiment(experiment.name, "smoke", overrides, experiment.config_dir)
-        workers = ["hydra/launcher=packed", f"hydra.launcher.n_jobs={available_cores()}"]
-        sweeper = ["hydra/sweeper=arms", "hydra.sweeper.seeds=1", "trainer.threads=1"]
-        own = ["--config-dir", small.config_dir] if small.config_dir else []
-        run_hydra(["-m", *own, *small.base, *workers, *sweeper])
-        found = {}
-        for run in small.runs(1):
-            if run.record.status is Status.COMPLETE:
-                metrics = run.record.final_metrics()
-                found[run.arm] = {key: float(f"{value:.6g}") for key, value in metrics.items()}
-            elif divergence(run.record):
-                found[run.arm] = {DIVERGES: 1.0}
-            else:
-                raise UserError(f"the smoke run of the arm {run.arm} did not complete")
-        return found
+        done: dict[str, str] = {}  # arms that come to the same run share it
+        for name, planned in experiment.planned.items():
+            first = done.setdefault(planned.identity(0), name)
+            found[name] = found[first] if first != name else run_arm(experiment, planned, Path(folder))
+    return found
+
+
+def run_arm(experiment: Experiment, planned: PlannedArm, outputs: Path) -> dict[str, float]:
+    """The final metrics of an arm with seed 0."""
+    name = planned.arm.name
+    config = {**planned.config, "outputs": str(outputs), "logger": {}}
+    directory = outputs / experiment.name / planned.identity(0)
+    folders = [experiment.config_dir] if experiment.config_dir else []
+    words = [*experiment.base, *planned.arm.overrides]
+    record = Record(directory)
+    try:
+        with threads(1), quiet_torch(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whoever runs the experiment is told
+            Run(config, experiment.name, name, words, folders, directory, Display(silent=True)).execute()
+    except Exception as error:
+        if divergence(record):
+            return {DIVERGES: 1.0}
+        why = how_it_ended(error, name, directory).message
+        raise UserError(f"the smoke run of the arm {name}: {why}") from error
+    return {key: float(f"{value:.6g}") for key, value in record.final_metrics().items()}
+
+
+def in_processes(
+    function: Any, cases: Sequence[Any], workers: int = 1, environment: Mapping[str, str] | None = None
+) -> Iterator[Any]:
+    """What a function makes of each case, in order, each in a process that computes with one thread.
+
+    Args:
+        function: takes one argument; found by its name.
+        cases: these.
+        workers: how many at a time.
+        environment: variables that the processes have besides.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(
+        min(workers, len(cases)),
+        initializer=follow,
+        initargs=(os.getpid(),),
+        env={**ONE_THREAD, **(environment or {})},
+    ) as pool:
+        yield from pool.map(function, cases)
 
 
 def repeatable(first: Figures, second: Figures) -> dict[str, dict[str, float]]:

@@ -75,7 +75,7 @@ def make_entry(
         environment=_environment(newest) if newest else {},
         data=sorted({note for manifest in manifests for note in manifest.get("notes", [])}),
         commits=sorted({commit for manifest in manifests for commit in commits_of(manifest)}),
-        code=code_of(manifests, experiment.source_hashes()),
+        code=code_of(manifests, experiment.code),
         judged=time.strftime("%Y-%m-%d", time.gmtime()),
         curves=headline_curves(collect(reading), Headline(**experiment.config["report"])),
     ).sealed()
@@ -88,16 +88,17 @@ def commits_of(manifest: Mapping[str, Any]) -> set[str]:
 
 
 def code_of(manifests: Sequence[Mapping[str, Any]], today: Mapping[str, str]) -> dict[str, str]:
-    """A hash of each source file that runs were computed by, by module; several where it was not always one.
+    """A hash of each component that runs were computed by, by its name; several where it was not always one.
 
     Args:
         manifests: what the runs say of themselves.
-        today: the hashes of the files as they are, which stand for runs that do not say.
+        today: the hashes as they are, which stand for runs that do not say.
     """
     found: dict[str, set[str]] = {}
     for manifest in manifests:
         for part in manifest.get("computed_by", []):
-            for name, hashed in part["code"].items():
+            # Of runs that say only which files they were computed by, these: smoke runs have to tell then.
+            for name, hashed in part.get("definitions", part["code"]).items():
                 found.setdefault(name, set()).add(hashed)
     return dict(sorted({**today, **{name: " ".join(sorted(h)) for name, h in found.items()}}.items()))
 

@@ -52,19 +52,22 @@ class PlannedArm:
         arm: the arm.
         config: resolved, with seed 0.
         composed: the same before it was resolved.
-        follows_seed: whether more of the config than the seed itself depends on the seed.
     """
 
     arm: Arm
     config: Mapping[str, Any]
     composed: DictConfig
-    follows_seed: bool
+
+    @cached_property
+    def follows_seed(self) -> bool:
+        """Whether more of the config than the seed itself depends on the seed."""
+        return with_seed(self.composed, 1) != {**self.config, "seed": 1}
 
     def identity(self, seed: int) -> str:
         """The fingerprint of the run with a seed."""
-        return fingerprint(
-            with_seed(self.composed, seed) if self.follows_seed else {**self.config, "seed": seed}
-        )
+        if seed and self.follows_seed:
+            return fingerprint(with_seed(self.composed, seed))
+        return fingerprint({**self.config, "seed": seed})
 
 
 def with_seed(composed: DictConfig, seed: int) -> dict[str, Any]:
@@ -89,9 +92,7 @@ def plan_arms(base: Sequence[str], arms: Sequence[Arm], compose: Compose) -> dic
     for arm in arms:
         try:
             composed = compose([*base, *arm.overrides, "seed=0"])
-            config = checked_config(composed)
-            follows = with_seed(composed, 1) != {**config, "seed": 1}
-            planned[arm.name] = PlannedArm(arm, config, composed, follows)
+            planned[arm.name] = PlannedArm(arm, checked_config(composed), composed)
         except UserError as error:
             raise UserError(f"the arm {arm.name}: {error}") from error
     return planned

@@ -83,7 +83,10 @@ def gpu_names() -> list[str]:
 
 @cache
 def git_commit() -> str | None:
-    """The commit of the checkout regrun runs from, with ``+`` if it has been edited; else ``None``."""
+    """The commit of the checkout regrun runs from, with ``+`` if it has been edited; else ``None``.
+
+    That something has been recorded in the ledger since is no edit of the code.
+    """
     checkout = Path(__file__).resolve().parents[3]
     if not (checkout / ".git").exists():
         return None
@@ -95,7 +98,7 @@ def git_commit() -> str | None:
         ).stdout.strip()
 
     try:
-        edited = git("status", "--porcelain", "--untracked-files=no")
+        edited = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)outputs")
         return git("rev-parse", "HEAD") + ("+" if edited else "")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from regrun.config.whitelist import find_targets
+from regrun.runs.definitions import definition_hashes
 from regrun.runs.environment import git_commit, package_version
 from regrun.runs.sources import source_hashes
 
@@ -14,8 +15,8 @@ LIBRARIES = ("torch", "lightning", "torchmetrics", "torchvision", "numpy")  # a 
 
 Part = dict[str, Any]
 """What computed the steps after ``after_step`` (-1 from the beginning): ``commit``; ``code``, a hash of each
-source file that the numbers depend on, by module; ``versions`` of libraries; and, of a stage that the run has
-begun with, ``stage``, its folder."""
+source file that the numbers depend on, by module; ``definitions``, what an entry says of it, by component;
+``versions`` of libraries; and, of a stage that the run has begun with, ``stage``, its folder."""
 
 
 def part_of(procedure: Any, after_step: int) -> Part:
@@ -25,9 +26,11 @@ def part_of(procedure: Any, after_step: int) -> Part:
         procedure: its config.
         after_step: the step that it goes on from, -1 for none.
     """
+    targets = {target for _, target in find_targets(procedure)}
     return {
         "commit": git_commit(),
-        "code": source_hashes({target for _, target in find_targets(procedure)}),
+        "code": source_hashes(targets),
+        "definitions": definition_hashes(targets),
         "versions": {name: found for name in LIBRARIES if (found := package_version(name))},
         "after_step": after_step,
     }

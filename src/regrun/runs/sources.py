@@ -78,14 +78,19 @@ def package_of(module: str) -> str:
 
 def defining_module(name: str) -> str:
     """The module that defines ``regrun.data.ModularArithmetic``, say, which its package re-exports."""
+    return definition_of(name)[0]
+
+
+def definition_of(name: str) -> tuple[str, str]:
+    """The module that defines a dotted name, and what it is called there; empty of a module itself."""
     if file_of(name) is not None:
-        return name
+        return name, ""
     module, _, attribute = name.rpartition(".")
     file = file_of(module)
     if file is None:  # an attribute of a class
-        return defining_module(module) if module else name
+        return definition_of(module) if module else (name, "")
     exported = re_exports(module, file).get(attribute)
-    return defining_module(exported) if exported else module
+    return definition_of(exported) if exported else (module, attribute)
 
 
 def file_of(module: str) -> Path | None:

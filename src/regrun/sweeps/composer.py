@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
+from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
@@ -15,9 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regrun.config.explaining import explain
-from regrun.config.hydra_settings import check_same, check_typed
+from regrun.config.hydra_settings import HYDRA_VERSION_BASE, check_same, check_typed
 from regrun.config.scales import scale_choices
 from regrun.config.typed import config_folders
+from regrun.paths import conf_dir
 
 KEPT = 32  # configs to which values are given; one is about a megabyte
 
@@ -76,3 +80,11 @@ class Composer:
         plain = override.type is OverrideType.CHANGE and override.package is None
         key = override.key_or_group
         return plain and not override.is_hydra_override() and not self._options(key)
+
+
+@contextmanager
+def composer_like(composed: DictConfig) -> Iterator[Composer]:
+    """Composes configs like one that Hydra has composed outside of a sweep: with its search path, say."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base=HYDRA_VERSION_BASE):
+        yield Composer(GlobalHydra.instance().config_loader(), composed)

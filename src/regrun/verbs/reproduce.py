@@ -21,6 +21,7 @@ from regrun.reproduction.ledger import seconds_per_arm
 from regrun.reproduction.plan import PlannedRun, choose_arms
 from regrun.reproduction.progress import duration, progress_of, seconds_left, seconds_per_run
 from regrun.reproduction.reading import Reading
+from regrun.runs.definitions import changed as changed_code
 from regrun.runs.environment import available_cores
 from regrun.verbs.options import Options, seed_count
 
@@ -172,10 +173,9 @@ def check_one_code(reading: Reading) -> None:
 
 
 def say_older_code(experiment: Experiment, entry: Entry) -> None:
-    """Say which files have changed since the runs were computed."""
-    today = experiment.source_hashes()
-    if changed := [name for name, hashed in entry.code.items() if today.get(name) != hashed]:
-        complain(f"not all runs were computed by the code of today; changed since: {', '.join(changed)}")
+    """Say which components have changed since the runs were computed."""
+    if names := changed_code(entry.code, experiment.code):
+        complain(f"not all runs were computed by the code of today; changed since: {', '.join(names)}")
 
 
 def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequence[str], seeds: int) -> int:

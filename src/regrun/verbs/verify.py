@@ -1,130 +1,172 @@
-"""``regrun verify``: whether an entry's verdicts follow from its figures, and whether it is up to date."""
+"""``regrun verify``: whether entries' verdicts follow from their figures, and whether they are up to date."""
 
 from __future__ import annotations
 
-import math
+import argparse
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from rich.text import Text
 
-from regrun.config.identity import settings
+from regrun.config.composing import compose_config
 from regrun.console import OUT
 from regrun.errors import UserError
 from regrun.plural import count
 from regrun.report.terminal import MARKS, summary_line
-from regrun.reproduction.entry import ClaimEntry, Entry
-from regrun.reproduction.experiment import Experiment, load_experiment
-from regrun.reproduction.habits import differences, smoke_figures
-from regrun.reproduction.judging import judge_again
-from regrun.reproduction.ledger import ledger_file, read_entry
+from regrun.reproduction.experiment import load_experiment
+from regrun.reproduction.freshness import Standing, stamped, standing
+from regrun.reproduction.habits import (
+    apart,
+    changes_of_habits,
+    in_processes,
+    smoke_figures_of,
+)
+from regrun.reproduction.ledger import ledger_file, read_entry, write_entry
+from regrun.runs.environment import available_cores
 from regrun.verbs.options import Options
 
-TOLERANCE = 1e-6  # versions of scipy differ by less
+STANDINGS = {0: "fresh", 3: "old", 1: "in contradiction with itself", 2: "not to be judged"}
+SIGNS = {0: ("✓", "green"), 1: ("✗", "red"), 2: ("✗", "red"), 3: ("~", "yellow")}
 
 
 def run(words: Sequence[str]) -> int:
-    """Judge a ledger entry again, from the entry alone, and compare it with the code and config of today."""
-    parser = Options(
+    """Judge entries of the ledger again, from these alone; compare them with the code and config of today."""
+    options = parser().parse_intermixed_args(words)
+    if options.all:
+        if options.name is not None and "=" not in options.name:
+            raise UserError(f"--all is for every entry: without {options.name}")
+        options.overrides = [*([options.name] if options.name else []), *options.overrides]
+        return verify_all(options)
+    if options.name is None:
+        raise UserError("name an experiment with an entry in outputs/ledger, or say --all")
+    return verify_one(options)
+
+
+def parser() -> Options:
+    """The command's options."""
+    result = Options(
         "regrun verify",
-        description="Judge the committed figures of an experiment again, from the ledger alone.",
+        description="Judge the committed figures of experiments again, from the ledger alone.",
         epilog="exit codes: 0 the verdicts follow and are up to date, or what has changed since does the "
         "same in smoke runs; 1 they do not follow; 3 they follow, and code or config has changed since; 2 "
         "something you can mend",
     )
-    parser.add_argument("name", help="an experiment with an entry in outputs/ledger")
-    parser.add_argument("overrides", nargs="*", help="such as outputs=...")
-    parser.add_argument("--scale", default="small", choices=("small", "paper"))
-    parser.add_argument(
+    result.add_argument("name", nargs="?", help="an experiment with an entry in outputs/ledger")
+    result.add_argument("overrides", nargs="*", help="such as outputs=...")
+    result.add_argument("--all", action="store_true", help="every entry, in a line each")
+    result.add_argument("--scale", choices=("small", "paper"), help="of the entry (default: small)")
+    result.add_argument(
         "--smoke",
         action="store_true",
-        help="where code or config has changed, run every arm for seconds and compare",
+        help="where code or config has changed, run every arm for seconds and compare; the entry keeps that "
+        "nothing has changed by it",
     )
-    parser.add_argument("--config-dir", "-cd", help="your own configs")
-    options = parser.parse_intermixed_args(words)
-    experiment = load_experiment(options.name, options.scale, options.overrides, options.config_dir)
-    file = ledger_file(experiment.outputs, options.name, options.scale)
+    result.add_argument("--config-dir", "-cd", help="your own configs")
+    return result
+
+
+def verify_one(options: argparse.Namespace) -> int:
+    """Say all of one entry; returns the exit code."""
+    scale = options.scale or "small"
+    experiment = load_experiment(options.name, scale, options.overrides, options.config_dir)
+    file = ledger_file(experiment.outputs, options.name, scale)
     if not file.exists():
         command = shlex.join(["regrun", "reproduce", *experiment.words, "--record"])
         raise UserError(f"{file} is not there: {command} writes it")
     entry = read_entry(file)
-    wrong = list(contradictions(entry))
+    found = standing(entry, experiment)
     for claim in entry.claims:
         mark, style = MARKS[claim.verdict]
         OUT.print(Text.assemble((mark, style), f" {claim.name}  {claim.verdict.value}"), soft_wrap=True)
     OUT.print(summary_line(entry))
-    for line in wrong:
-        OUT.print(Text(f"✗ {line}", style="red"), soft_wrap=True)
-    runs, questions = list(changed_runs(entry, experiment)), list(changed_questions(entry, experiment))
-    for line in [*runs, *questions]:
-        OUT.print(Text(f"~ {line}", style="yellow"), soft_wrap=True)
-    if wrong:
+    for line in found.wrong:
+        say(1, line)
+    for line in [*found.runs, *found.questions]:
+        say(3, line)
+    if found.wrong:
         return 1
-    up_to_date = "" if runs or questions else ", which are up to date"
-    OUT.print(f"every verdict follows from the entry's figures{up_to_date}")
-    if runs and options.smoke and not questions:
-        return smoke_again(entry, experiment)
-    return 3 if runs or questions else 0
-
-
-def smoke_again(entry: Entry, experiment: Experiment) -> int:
-    """Whether an experiment still does what it did when its entry was written; returns the exit code."""
-    if entry.habits is None:
-        raise UserError("the entry has no figures of smoke runs: it was recorded before there were any")
-    lines = [
-        f"settings of the arm {name} have changed, or are gone"
-        for name, arm in experiment.planned.items()
-        if not entry.habits.settings(name) <= settings(arm.config)
-    ]
-    lines = lines or differences(entry.habits.smoke, smoke_figures(experiment))
-    for line in lines:
-        OUT.print(Text(f"~ {line}", style="yellow"), soft_wrap=True)
-    if not lines:
-        arms = count(len(entry.habits.smoke), "arm")
-        OUT.print(f"no setting has changed, and smoke runs of {arms} give the figures of then")
-    return 3 if lines else 0
-
-
-def contradictions(entry: Entry) -> Iterator[str]:
-    """Where an entry does not agree with itself, in one line each."""
-    if entry.seal != entry.digest():
-        yield "the entry was edited after it was written"
-    for written, again in zip(entry.claims, judge_again(entry), strict=True):
-        if written.verdict is not again.verdict:
-            yield f"{written.name}: said to be {written.verdict.value}, its figures say {again.verdict.value}"
-        elif not agree(written, again):
-            yield f"{written.name}: the interval does not follow from the figures"
-
-
-def agree(written: ClaimEntry, again: ClaimEntry) -> bool:
-    """Whether two judgements of a claim give the same intervals."""
-    a = [end for c in written.comparisons for end in (*c.estimate, *c.interval)]
-    b = [end for c in again.comparisons for end in (*c.estimate, *c.interval)]
-    return len(a) == len(b) and all(
-        x == y or math.isclose(x, y, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for x, y in zip(a, b, strict=True)
+    OUT.print(
+        f"every verdict follows from the entry's figures{', which are up to date' if found.is_fresh else ''}"
     )
+    if not (options.smoke and found.smoke_may_tell):
+        return found.exit_code
+    lines = changes_of_habits(entry, experiment, apart)
+    for line in lines:
+        say(3, line)
+    if lines:
+        return 3
+    write_entry(stamped(entry, experiment), file)
+    OUT.print(
+        f"no setting has changed, and {figures_of(len(entry.arms))}: {file} says so now", soft_wrap=True
+    )
+    return 0
 
 
-def changed_runs(entry: Entry, experiment: Experiment) -> Iterator[str]:
-    """What of code and config is no longer as it was when the entry was written, in one line each."""
-    code = experiment.source_hashes()
-    if changed := sorted(name for name in {*code, *entry.code} if code.get(name) != entry.code.get(name)):
-        yield f"the code has changed since: {', '.join(changed)}"
-    arms = {name: planned.identity(0) for name, planned in experiment.planned.items()}
-    if changed := [name for name, arm in entry.arms.items() if name in arms and arms[name] != arm.identity]:
-        yield f"the config has changed since, of the arms {', '.join(changed)}"
+@dataclass(frozen=True)
+class Case:
+    """An entry to be looked at, wherever that is done."""
+
+    file: Path
+    overrides: list[str]
+    config_dir: str | None
+    smoke: bool
 
 
-def changed_questions(entry: Entry, experiment: Experiment) -> Iterator[str]:
-    """What is asked otherwise than when the entry was written, in one line each."""
-    arms = experiment.arms
-    if gone := [name for name in entry.arms if name not in arms]:
-        yield f"arms that are no longer there: {', '.join(gone)}"
-    if new := [name for name in arms if name not in entry.arms]:
-        yield f"arms that are new: {', '.join(new)}"
-    today = {claim.name: claim.expect for claim in experiment.claims}
-    before = {claim.name: claim.expect for claim in entry.claims}
-    if changed := [name for name in today if name in before and today[name] != before[name]]:
-        yield f"claims whose lines have changed: {', '.join(changed)}"
-    if changed := sorted({*today} ^ {*before}):
-        yield f"claims that are new or gone: {', '.join(changed)}"
+def verify_all(options: argparse.Namespace) -> int:
+    """Say of every entry in a line how it stands; returns the exit code."""
+    if options.scale:
+        raise UserError("--all is for every entry, of whatever scale: without --scale")
+    ledger = ledger_file(Path(compose_config(options.overrides, options.config_dir).outputs), "", "").parent
+    files = sorted(ledger.glob("*.json"))
+    if not files:
+        raise UserError(f"there is no entry in {ledger}: regrun reproduce NAME --record writes one")
+    cases = [Case(file, options.overrides, options.config_dir, options.smoke) for file in files]
+    codes = []
+    for case, (code, words) in zip(cases, looked_at(cases), strict=True):
+        say(code, f"{case.file.stem}  {words}")
+        codes.append(code)
+    counts = {words: codes.count(code) for code, words in STANDINGS.items()}
+    total = count(len(codes), "entry", "entries")
+    OUT.print(f"{total}: {', '.join(f'{n} {words}' for words, n in counts.items() if n)}")
+    return next((code for code in (1, 2, 3) if code in codes), 0)
+
+
+def looked_at(cases: Sequence[Case]) -> Iterator[tuple[int, str]]:
+    """How each entry stands, in order."""
+    yield from in_processes(look_at, cases, workers=available_cores())
+
+
+def look_at(case: Case) -> tuple[int, str]:
+    """The exit code of an entry, and how it stands in one line; one that smoke runs hold for says so."""
+    try:
+        entry = read_entry(case.file)
+        experiment = load_experiment(entry.experiment, entry.scale, case.overrides, case.config_dir)
+        found = standing(entry, experiment)
+        if not (case.smoke and found.smoke_may_tell):
+            return found.exit_code, in_words(found)
+        if lines := changes_of_habits(entry, experiment, smoke_figures_of):
+            return 3, f"old: {'; '.join([*found.runs, *lines])}"
+    except UserError as error:
+        return 2, str(error)
+    write_entry(stamped(entry, experiment), case.file)
+    return 0, f"fresh: {figures_of(len(entry.arms))}"
+
+
+def in_words(found: Standing) -> str:
+    """How an entry stands, in one line."""
+    if found.wrong:
+        return f"contradicts itself: {'; '.join(found.wrong)}"
+    return "fresh" if found.is_fresh else f"old: {'; '.join([*found.runs, *found.questions])}"
+
+
+def figures_of(arms: int) -> str:
+    """What smoke runs of so many arms have shown."""
+    return f"smoke runs of {count(arms, 'arm')} give the figures of then"
+
+
+def say(code: int, line: str) -> None:
+    """Print a line with the sign of an exit code."""
+    mark, style = SIGNS[code]
+    OUT.print(Text(f"{mark} {line}", style="" if code == 0 else style), soft_wrap=True)
