@@ -1,22 +1,16 @@
 from __future__ import annotations
 
 import inspect
-from itertools import product
 
 import pytest
 import yaml
 
-from regrun.config.arms import read_arms
 from regrun.config.catalogue import components, experiments, find, read_yaml
 from regrun.config.composing import compose_config, plain_config
 from regrun.config.explaining import dotted_keys
-from regrun.config.identity import fingerprint
-from regrun.config.placement import check_components
 from regrun.config.whitelist import find_nodes, locate
-from regrun.contracts.procedure import Procedure
 
 PAPERS = [entry for entry in experiments() if entry.name != "custom"]
-SCALES = ("smoke", "small", "paper")
 # What the runner gives, rather than the config.
 GIVEN = {"self", "inputs", "classes", "parameters", "params", "steps", "closure", "seed"}
 # Of torch's own classes, the parameters nobody here varies.
@@ -49,20 +43,6 @@ def test_a_component_says_what_it_is_and_spells_out_its_parameters(entry: object
             parameters - GIVEN - TORCHS
             == {n for n in {*node, *parts} - {"defaults"} if not n.startswith("_")} - GIVEN
         )
-
-
-@pytest.mark.parametrize(("entry", "scale"), product(PAPERS, SCALES), ids=str)
-def test_every_arm_composes_to_a_run_of_its_own(entry: object, scale: str) -> None:
-    name = entry.name  # type: ignore[attr-defined]
-    config = plain_config(compose_config([f"experiment={name}", f"scale={scale}"]))
-    identities = {}
-    for name_of_arm, arm in read_arms(config["arms"]).items():
-        composed = plain_config(compose_config([f"experiment={name}", f"scale={scale}", *arm.overrides]))
-        check_components(composed["procedure"], Procedure, "procedure")
-        identities[name_of_arm] = fingerprint(composed)
-    twins = {(a, b) for a, b in product(identities, repeat=2) if a < b and identities[a] == identities[b]}
-    # At the paper's scale the arm of full size is the arm itself.
-    assert twins <= ({("perp_grad", "perp_grad_p113")} if scale == "paper" else set())
 
 
 @pytest.mark.parametrize("entry", PAPERS, ids=lambda e: e.name)
