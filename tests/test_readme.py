@@ -53,6 +53,20 @@ def test_every_command_in_the_documents_is_right(
         assert plain_config(compose_config(first_job(overrides), folder))["procedure"]
 
 
+def test_the_guides_example_composes_at_every_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CHECKOUT / "tests" / "own_paper")
+    monkeypatch.setenv("REGRUN_TRUST", "orthogonality_paper")
+    read_trust()
+    steps = {
+        scale: {
+            arm.config["steps"]
+            for arm in load_experiment("soft_orthogonality", scale, [], "conf").planned.values()
+        }
+        for scale in ("smoke", "small", "paper")
+    }
+    assert steps == {"smoke": {4}, "small": {200}, "paper": {78200}}
+
+
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
 def test_every_example_in_python_runs(text: object) -> None:
     for block in re.findall(r"```python\n(.*?)```", text.read_text(), flags=re.DOTALL):  # type: ignore[attr-defined]
@@ -63,6 +77,6 @@ def test_the_contributing_guide_quotes_the_example_as_it_is() -> None:
     guide = (CHECKOUT / "CONTRIBUTING.md").read_text()
     sources = [f.read_text() for f in (CHECKOUT / "tests" / "own_paper" / "conf").rglob("*.yaml")]
     blocks = re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         assert any(block in source for source in sources), block

@@ -1,4 +1,4 @@
-"""``regrun new``: the skeleton of a paper's reproduction, in the current folder, whose smoke run passes at once."""
+"""``regrun new``: writes the skeleton of a paper's reproduction, whose smoke run passes at once."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def run(words: Sequence[str]) -> int:
     """Write the skeleton; nothing where a file of it exists."""
     parser = Options(
         "regrun new",
-        description="Write the skeleton of a paper's reproduction into the current folder: its experiment with "
-        "two arms, a claim and its scales, a method of a few lines, and a test that passes.",
+        description="Write the skeleton of a paper's reproduction into the current folder: an experiment "
+        "with two arms, a claim and its scales; a method of a few lines; a test that passes.",
     )
     parser.add_argument("slug", help="the paper's name here: small letters, digits and _")
     slug = check_slug(parser.parse_args(words).slug)
