@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.models.head import linear_head
 from regrun.procedures.after_training import trained
 from regrun.procedures.evaluation import Features, accuracy, features_of
@@ -72,8 +71,7 @@ class FeatureCompression:
 
         best, chosen = -1.0, width
         for count in self.kept or [width]:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             score = accuracy(cut(validation, count), validation.clean)
             context.log(count, {"cut_accuracy": accuracy(cut(test, count), test.y)})
             if score > best:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from regrun.contracts.inputs import Images
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.data.base import Dataset
 from regrun.probability_maps.gumbel_softmax import GumbelSoftmax, straight_through
 
@@ -186,8 +185,7 @@ class DiscreteTraining:
         baseline, square, temperature = None, 1.0, 1.0
         row: dict[str, float] = {}
         for step in range(self.steps + 1):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             if step % self.eval_every == 0 or step == self.steps:
                 samples = self.samples if step == self.steps else max(1, self.samples // 10)
                 row = {

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.slope import log_slope
 
 Array = NDArray[np.float64]
@@ -115,8 +114,7 @@ class KnowledgeTransfer:
         teacher = rng.dirichlet(np.ones(10), 20)
         row: dict[str, float] = {}
         for n in self.sizes:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             counts = draw(rng, even, teacher, n, self.repeats)
             row = {
                 f"fixed_{name}": float(total_variation(learn(counts, teacher), teacher, even).mean())
@@ -128,8 +126,7 @@ class KnowledgeTransfer:
         for name in ("labels", "partial", "full"):
             risks = []
             for n in self.rate_sizes:
-                if context.stop.requested:
-                    raise StoppedError
+                context.stop.check()
                 weights, hard = hard_instance(name, n)
                 counts = draw(rng, weights, hard, n, self.rate_repeats)
                 risks.append(float(total_variation(LEARNERS[name](counts, hard), hard, weights).mean()))

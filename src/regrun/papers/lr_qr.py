@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.share import share, unless_nan
 
 METHODS = ("split", "weighted", "regularized")
@@ -123,8 +122,7 @@ class ShiftedCoverage:
         norms = dict.fromkeys(penalties, 0.0)
         for train, held in folds_of(shift, self.folds):
             for penalty in penalties:
-                if context.stop.requested:
-                    raise StoppedError
+                context.stop.check()
                 theta = fit_threshold(train, penalty, self.miscoverage).requires_grad_()
                 objective = lr_qr_objective(theta, held, penalty, self.miscoverage, WIDTHS[-1])
                 (gradient,) = torch.autograd.grad(objective, theta)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.models.head import linear_head
 from regrun.procedures.after_training import trained
 from regrun.procedures.evaluation import Features, accuracy, features_of
@@ -82,8 +81,7 @@ class SpectralTruncation:
         }
         row: dict[str, float] = {}
         for d in self.directions:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             first = leading[:d]
             row = full | {
                 "truncated_accuracy": accuracy(predict(test, first), test.y),

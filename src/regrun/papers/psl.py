@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.data.feedback import Feedback, FeedbackData
 from regrun.errors import TrainingDivergedError
 
@@ -81,8 +80,7 @@ class MatrixFactorization:
         best: dict[str, float] = {}
         for epoch in range(1, self.epochs + 1):
             for part in pairs[torch.randperm(len(pairs))].split(self.batch):
-                if context.stop.requested:
-                    raise StoppedError
+                context.stop.check()
                 user, item = part.unbind(1)
                 drawn = torch.randint(items, (len(part), self.negatives))
                 if self.noise:

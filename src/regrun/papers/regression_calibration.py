@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.mixture import GaussianMixture, bisect
 from regrun.measures.share import share, unless_nan
 
@@ -145,8 +144,7 @@ class CalibratedRegression:
         optimizer = torch.optim.Adam(model.parameters(), self.lr, fused=True)
         best, state, when = math.inf, None, self.epochs
         for epoch in range(1, self.epochs + 1):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             for index in torch.randperm(len(train.y)).split(self.batch):
                 optimizer.zero_grad()
                 self.objective(model(train.x[index]), train.y[index], penalty).backward()

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.timing import in_turns
 from regrun.models.attention import Attention, DotProductAttention
 from regrun.models.gaussian_attention import GaussianAttention, gaussian, newton_inverse
@@ -50,8 +49,7 @@ class AttentionTimes:
         context.begin(Description(steps=len(self.lengths)))
         row: dict[str, float] = {}
         for step, length in enumerate(self.lengths):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             q, k, v = torch.randn(3, 1, 1, length, self.width, generator=generator).unbind(0)
             calls = [_mixing(make(), q, k, v) for make in KINDS.values()]
             in_turns(calls, 1)  # to warm up

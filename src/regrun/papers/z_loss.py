@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.losses.z_loss import ZLoss, z_loss
 from regrun.measures.timing import in_turns
 
@@ -86,8 +85,7 @@ class LossTimes:
             error = max(error, float(((factored[-1]() - expected) / expected).abs().amax()))
         for calls, name in (factored, "factored_time"), (dense, "dense_time"):
             # Each kind apart: the logits of 50,000 classes would leave a cold cache to what follows them.
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             in_turns(calls, 1)  # to warm up
             for count, found in zip(self.classes, in_turns(calls, self.rounds), strict=True):
                 row[f"{name}/classes={count}"] = 1e3 * found

@@ -11,7 +11,6 @@ from torch import nn
 from regrun.contracts.batch import Batch
 from regrun.contracts.output import as_output
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.data.base import Dataset
 from regrun.data.generators import seed_generators
 from regrun.measures.landscape import Landscape
@@ -80,8 +79,7 @@ class FullBatchDescent:
         before, increase, rate = float("inf"), 0.0, self.lr
         row: dict[str, float] = {}
         for step in range(self.steps + 1):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             with measuring(model):
                 landscape = Landscape(model, loss, batch)
                 now = float(landscape.value())

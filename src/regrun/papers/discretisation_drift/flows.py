@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.slope import log_slope
 
 
@@ -102,8 +101,7 @@ class DriftOrder:
         errors: dict[str, list[float]] = {"ngf": [], "igr": []}
         plain = flow(slope, start, self.time, self.flow_steps)
         for h in self.STEPS:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             w = start
             for _ in range(round(self.time / h)):
                 w = w - h * slope(w)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.fourier import inverse_participation_ratio
 
 DECAYS = (1e-2, 1.0, 1e2, 1e3)
@@ -54,8 +53,7 @@ class FeatureGradient:
         w = torch.randn(2 * m, self.hidden, generator=generator, dtype=torch.float64) / (2 * m) ** 0.5
         row: dict[str, float] = {}
         for decay in DECAYS:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             found = lazy_gradient((x @ w).square(), y, decay)
             row |= {f"{name}/decay={decay:g}": value for name, value in found.items()}
 

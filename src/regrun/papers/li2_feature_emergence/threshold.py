@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from regrun.contracts.inputs import Tokens
 from regrun.contracts.output import as_output
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.models.quadratic import Quadratic
 from regrun.procedures.evaluation import accuracy
 
@@ -85,8 +84,7 @@ class SampleThreshold:
         )
         target = F.one_hot(y[:n], m).float()
         for step in range(self.steps):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             loss = F.mse_loss(as_output(model(pairs[:n])).logits, target)
             optimizer.zero_grad()
             loss.backward()
