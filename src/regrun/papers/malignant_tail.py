@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from regrun.procedures.evaluation import Features, accuracy, features_of
 from regrun.procedures.training import SupervisedTraining
 
 
+@dataclass(frozen=True, eq=False)
 class SpectralTruncation:
     """Trains a classifier, then keeps only the ``d`` leading directions of its penultimate features.
 
@@ -38,11 +40,16 @@ class SpectralTruncation:
         "train_accuracy",
     )
 
-    def __init__(self, training: SupervisedTraining, directions: Sequence[int]) -> None:
-        if not directions or list(directions) != sorted({*directions}) or directions[0] < 1:
-            raise ValueError(f"directions must ascend and be at least 1, got {list(directions)}")
-        self.training = training
-        self.directions = directions
+    training: SupervisedTraining
+    directions: Sequence[int]
+
+    def __post_init__(self) -> None:
+        if (
+            not self.directions
+            or list(self.directions) != sorted({*self.directions})
+            or self.directions[0] < 1
+        ):
+            raise ValueError(f"directions must ascend and be at least 1, got {list(self.directions)}")
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, or find the trained network; then truncate."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from regrun.measures.fourier import inverse_participation_ratio
 DECAYS = (1e-2, 1.0, 1e2, 1e3)
 
 
+@dataclass(frozen=True, eq=False)
 class FeatureGradient:
     """The lazy and the independent stage of a two-layer network on modular addition, in float64.
 
@@ -31,16 +34,17 @@ class FeatureGradient:
 
     metrics = ("identity_error", "gradient_cosine", "ipr_before", "ipr_after")
 
-    def __init__(self, modulus: int = 23, hidden: int = 2048, units: int = 64, steps: int = 100) -> None:
-        if modulus < 3 or min(hidden, units, steps) < 1:
+    modulus: int = 23
+    hidden: int = 2048
+    units: int = 64
+    steps: int = 100
+
+    def __post_init__(self) -> None:
+        if self.modulus < 3 or min(self.hidden, self.units, self.steps) < 1:
             raise ValueError(
                 "modulus must be at least 3, hidden, units and steps at least 1, "
-                f"got {modulus}, {hidden}, {units} and {steps}"
+                f"got {self.modulus}, {self.hidden}, {self.units} and {self.steps}"
             )
-        self.modulus = modulus
-        self.hidden = hidden
-        self.units = units
-        self.steps = steps
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Both stages."""
