@@ -13,6 +13,7 @@ from regrun.config.whitelist import read_trust
 from regrun.matrix.config import load_table
 from regrun.reproduction.experiment import load_experiment
 from regrun.verbs.listing import run as list_things
+from regrun.verbs.new import check_slug
 from regrun.verbs.reproduce import parser, take_scale
 
 TEXTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
@@ -45,6 +46,8 @@ def test_every_command_in_the_documents_is_right(
         assert load_table(words[1])
     elif words[0] == "verify":
         assert words[1] == "--all" or find(words[1]).group == "experiment"
+    elif words[0] == "new":
+        assert check_slug(words[1]) == words[1]
     elif words[0] not in ("doctor", "report"):
         multirun = "-m" in words
         folder = words[words.index("--config-dir") + 1] if "--config-dir" in words else None
