@@ -205,3 +205,25 @@ def test_a_users_paper_has_procedures_of_its_own(tmp_path: Path) -> None:
     assert "procedures" not in plain_config(config)
     with pytest.raises(UserError, match="unknown procedure 'mine/thrice'"):
         compose_config(["experiment=mine", "procedure=mine/thrice"], str(tmp_path / "conf"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("experiment=maxsup", "scale=paper"),
+        ("-m", "experiment=maxsup", "scale=paper", "seed=0,1"),
+        ("show", "maxsup", "scale=paper"),
+        ("reproduce", "maxsup", "--scale", "paper"),
+        ("verify", "maxsup", "--scale", "paper"),
+    ],
+    ids=" ".join,
+)
+def test_a_scale_that_is_not_there_is_refused(
+    regrun: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """It ran as the small one, and would have been recorded as the paper's."""
+    result = regrun(*words)
+    assert result.code == 2
+    assert "maxsup has no paper scale, only smoke and small" in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -5,12 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 EXPERIMENT = """\
-# @package _global_
 defaults:
-  - override /dataset: modular_arithmetic
   - override /model: mlp
-  - override /regularizer: [none]
-  - override /probe: [none]
   - override /logger: csv
 
 paper:
@@ -49,6 +45,9 @@ claims:
     says: Accuracies are accuracies.
     expect: all(0 <= max(test_accuracy[plain, decay, rate]) <= 1)
     deterministic: true
+
+scales:
+  smoke: []
 """
 
 

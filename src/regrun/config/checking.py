@@ -16,7 +16,7 @@ from regrun.config.effect import check_read
 from regrun.config.hydra_settings import check_typed
 from regrun.config.placement import in_brief
 from regrun.config.recombine import find_config, recombined
-from regrun.config.run_values import check_run_values
+from regrun.config.run_values import SCALES, check_run_values
 from regrun.config.user_files import folders_of
 from regrun.config.whitelist import check_target_names
 from regrun.errors import UserError
@@ -60,19 +60,26 @@ def check_folder(key: str, name: str) -> None:
 
 
 def check_scale(cfg: DictConfig) -> None:
-    """Raise ``UserError`` for a scale that an experiment lacks and that one which it builds on has.
-
-    It would run at the size of the other's ``small``, and say otherwise.
-    """
+    """Raise ``UserError`` for a scale that an experiment lacks: it would run as ``small``."""
     name, scale = experiment_name(cfg), str(cfg.scale)
-    if find_config(cfg, f"scale_for/{name}-{scale}") is not None:
+    if name == "custom" or scale == "small" or has_scale(cfg, name, scale):
         return
     for parent in parents(find_config(cfg, f"experiment/{name}") or {}):
-        if find_config(cfg, f"scale_for/{parent}-{scale}") is not None:
+        if has_scale(cfg, parent, scale):
             raise UserError(
                 f"the experiment {name} has no scale {scale}, and {parent}, which it builds on, has one: "
                 f"scales: {{{scale}: {{like: {parent}}}}} in its file keeps to it"
             )
+    there = [other for other in SCALES if other == "small" or has_scale(cfg, name, other)]
+    raise UserError(
+        f"{name} has no {scale} scale, only {' and '.join(there)}; scales: {{{scale}: [...]}} in its file "
+        "would say what it changes"
+    )
+
+
+def has_scale(cfg: DictConfig, name: str, scale: str) -> bool:
+    """Whether an experiment's own file says what it changes at a scale."""
+    return find_config(cfg, f"scale_for/{name}-{scale}") is not None
 
 
 def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bool) -> DictConfig:

@@ -16,6 +16,7 @@ from regrun.claims import Claim, read_claims
 from regrun.claims.config import check_measured
 from regrun.config.arms import LONGEST_NAME, Arm, key_of, read_arms
 from regrun.config.catalogue import names
+from regrun.config.checking import check_scale
 from regrun.config.choices import check_names
 from regrun.config.composing import compose_config, plain_config
 from regrun.config.user_files import folders_of
@@ -176,6 +177,7 @@ def load_experiment(name: str, scale: str, overrides: Sequence[str], config_dir:
                 raise UserError(f"{word}: the {key} is chosen with {instead}")
     base = [f"experiment={name}", f"scale={scale}", *overrides]
     composed = compose_config(base, config_dir)
+    check_scale(composed)
     config = plain_config(composed)
     arms = read_arms(config["arms"])
     if not arms:
