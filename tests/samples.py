@@ -1,4 +1,4 @@
-"""Random logits, and a small classifier with features, for tests of regularizers."""
+"""Random logits, mixtures and matrices, and a small classifier with features, for tests of mathematics."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from regrun.data import Batch, Features, Images
+from regrun.measures.mixture import GaussianMixture
 from regrun.models import MLP, Output
 from regrun.regularizers import Step
 
@@ -19,6 +20,20 @@ PIXELS = Images((3, 8, 8), (0.5,) * 3, (0.2,) * 3)
 
 def drawn(*shape: int, scale: float = 3.0, seed: int = 0) -> Tensor:
     return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def double(*shape: int, seed: int = 0) -> Tensor:
+    return drawn(*shape, scale=1.0, seed=seed)
+
+
+def with_constant(f: Tensor) -> Tensor:
+    return torch.cat([f, f.new_ones(len(f), 1)], 1)
+
+
+def mixture(n: int = 6, components: int = 3) -> GaussianMixture:
+    generator = torch.Generator().manual_seed(0)
+    weight, mean, std = torch.randn(3, n, components, generator=generator, dtype=torch.float64)
+    return GaussianMixture(weight.log_softmax(1), 2 * mean, std.exp())
 
 
 def step_of(z: Tensor, y: Tensor = Y, features: Tensor | None = None, task: Any = None, **more: Any) -> Step:
