@@ -14,7 +14,7 @@ from regrun.config.whitelist import read_trust
 from regrun.runs import definitions, sources
 from regrun.runs.definitions import changed, definition_hashes
 
-PAPER = "regrun.papers.dynamical_stability_sgd.StableMinimum"  # whose training is small_sgd's
+PAPER = "regrun.papers.exact_inductive_bias.KernelBias"  # whose probabilities are quadratic_form's
 LOSS = "regrun.losses.Bootstrap"
 NOISE = "regrun.data.SymmetricNoise"
 ALL = (PAPER, LOSS, NOISE, "regrun.procedures.training.SupervisedTraining", "regrun.optimizers.cosine")
@@ -57,7 +57,7 @@ def differing(before: dict[str, str]) -> list[str]:
 def test_words_and_places_do_not_count(checkout: Path) -> None:
     before = definition_hashes(ALL)
     assert before.keys() == {*ALL} - {"regrun.procedures.training.SupervisedTraining"}
-    module = checkout / "papers" / "small_sgd.py"
+    module = checkout / "papers" / "exact_inductive_bias" / "quadratic_form.py"
     module.write_text(re.sub(r'"""(?=\w)', '"""Otherwise put: ', module.read_text()))
     edit(
         module,
@@ -102,7 +102,7 @@ def test_what_a_component_does_counts_and_what_its_neighbours_do_does_not(checko
 
 def test_what_a_paper_imports_from_papers_counts(checkout: Path) -> None:
     before = definition_hashes(ALL)
-    module = checkout / "papers" / "small_sgd.py"
+    module = checkout / "papers" / "exact_inductive_bias" / "quadratic_form.py"
     (first, *_) = (line for line in module.read_text().splitlines() if line.startswith("    return "))
     edit(module, (first, first.replace("return ", "return 2 * ")))
     assert differing(before) == [PAPER]

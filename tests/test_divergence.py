@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from regrun.reproduction.plan import PlannedRun
 from regrun.reproduction.reading import Reading
 from regrun.runs.job import Outcome
 from regrun.sweeps.sweep import how_it_counts
+from regrun.verbs.reproduce import undecided
 
 Command = Callable[..., Result]
 ARMS = read_arms({"a": [], "b": ["steps=3"]})
@@ -136,6 +138,13 @@ def test_a_claim_over_a_diverged_seed_is_not_reproduced(reading: Reading, line: 
     assert judgement.why.startswith("b diverged in seeds 1 and 2: ")
     assert judgement.why.endswith(f"has no value for {unknown}")
     assert not judgement.parts
+    assert undecided([judgement]) == []  # more seeds would not bring back what is lost
+
+
+def test_more_seeds_are_for_what_they_may_decide(reading: Reading) -> None:
+    wide = judged("last(test_accuracy[a]) > 0.6", reading)
+    assert wide.verdict is Verdict.NOT_REPRODUCED
+    assert undecided([wide, replace(wide, verdict=Verdict.INCONCLUSIVE)]) == [wide.claim]
 
 
 def test_a_figure_of_a_run_that_diverged_is_said_to_be_one(tmp_path: Path) -> None:

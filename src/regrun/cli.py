@@ -20,6 +20,7 @@ VERBS = {
     "report": "report",
     "verify": "verify",
     "sync": "sync",
+    "new": "new",
 }
 USAGE = """\
 regrun experiment=grokking regularizer=stablemax       one run
@@ -29,6 +30,7 @@ regrun matrix losses                                   every component on every 
 regrun report | verify NAME                            every verdict so far; do the ledger's figures hold
 regrun sync                                            send to W&B what was logged offline
 regrun list [words] | show NAME | doctor               what is there, what it says, is the machine fit
+regrun new NAME                                        the skeleton of your own paper, in the current folder
 regrun --help                                          every group and option, Hydra's own included
 """
 

@@ -34,7 +34,7 @@ COMPONENT_GROUPS = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class Choice:
     """One choice of one group.
 
     Attributes:
@@ -75,17 +75,17 @@ class Entry:
         return all(word.lower() in text for word in words)
 
 
-def experiments(folders: Sequence[Path] = ()) -> list[Entry]:
+def experiments(folders: Sequence[Path] = ()) -> list[Choice]:
     """Every experiment, in regrun's configs and in further folders."""
     return list(entries_of("experiment", folders))
 
 
-def components(folders: Sequence[Path] = ()) -> list[Entry]:
+def components(folders: Sequence[Path] = ()) -> list[Choice]:
     """Every component of every group."""
     return [entry for group in COMPONENT_GROUPS for entry in entries_of(group, folders)]
 
 
-def find(name: str, folders: Sequence[Path] = ()) -> Entry:
+def find(name: str, folders: Sequence[Path] = ()) -> Choice:
     """The experiment or component of a name, plain or as ``group=name``.
 
     Raises:
@@ -161,15 +161,15 @@ def names(group: str, folders: Sequence[Path] = ()) -> list[str]:
     return [entry.name for entry in entries_of(group, folders)]
 
 
-def entries_of(group: str, folders: Sequence[Path] = ()) -> Iterator[Entry]:
+def entries_of(group: str, folders: Sequence[Path] = ()) -> Iterator[Choice]:
     """Every choice of a group, in regrun's configs and in further folders."""
     for folder in (conf_dir(), *folders):
         for file in sorted((folder / group).glob("**/*.yaml")):
-            yield Entry(group, file.relative_to(folder / group).with_suffix("").as_posix(), file)
+            yield Choice(group, file.relative_to(folder / group).with_suffix("").as_posix(), file)
         for file in sorted((folder / "experiment").glob("**/*.yaml")) if group == "procedure" else ():
             paper = file.relative_to(folder / "experiment").with_suffix("").as_posix()
             for name, _, _ in procedures_in(file.read_text(encoding="utf-8")):
-                yield Entry(group, f"{paper}/{name}", file)
+                yield Choice(group, f"{paper}/{name}", file)
 
 
 def procedures_in(text: str) -> Iterator[tuple[str, str, str]]:

@@ -37,9 +37,7 @@ def prepare_hydra() -> None:
     """Teach Hydra how a paper's file is read, and what ``${regrun.record:}`` and ``${oc.env:...}`` are."""
     register_environment()
     register_source()
-    OmegaConf.register_new_resolver(
-        "regrun.records.record", lambda *, _root_: str(record_path(_root_)), replace=True
-    )
+    OmegaConf.register_new_resolver("regrun.record", lambda *, _root_: str(record_path(_root_)), replace=True)
 
 
 def record_path(cfg: DictConfig) -> Path:

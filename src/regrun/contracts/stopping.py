@@ -36,6 +36,11 @@ class StopRequest:
                     self.asked, self._since = True, None
         return self.asked
 
+    def check(self) -> None:
+        """Raise ``StoppedError`` if the run is to stop; a procedure calls this between steps."""
+        if self.requested:
+            raise StoppedError
+
     @property
     def signals(self) -> list[signal.Signals]:
         """Those to be taken: not that of a closed terminal, where ``nohup`` has had it ignored."""

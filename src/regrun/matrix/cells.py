@@ -10,10 +10,10 @@ from pydantic import Field
 
 from regrun.claims.statistics import LEVEL, holm, mean_interval, smallest_alpha
 from regrun.matrix.config import Problem, Table
-from regrun.reproduction.entry import Cost, Model, Number
+from regrun.reproduction.entry import Cost, Number, StrictModel
 
 
-class Cell(Model):
+class Cell(StrictModel):
     """A component on a problem.
 
     Attributes:
@@ -51,7 +51,7 @@ class Cell(Model):
         return self.p_holm is not None and self.p_holm <= 1 - LEVEL
 
 
-class Result(Model):
+class Result(StrictModel):
     """A table that has been run.
 
     Attributes:

@@ -15,13 +15,13 @@ from regrun.paths import conf_dir
 from regrun.ranges import SEEDS
 
 
-class Model(BaseModel):
+class StrictModel(BaseModel):
     """Part of a table; unknown keys are an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Range(Model):
+class Range(StrictModel):
     """Where a parameter is drawn from: uniformly between two ends, or uniformly in the logarithm.
 
     Attributes:
@@ -54,7 +54,7 @@ def flattened(value: Any) -> Any:
 Overrides = Annotated[list[str], BeforeValidator(flattened)]
 
 
-class Component(Model):
+class Component(StrictModel):
     """What is compared.
 
     Attributes:
@@ -66,7 +66,7 @@ class Component(Model):
     search: Search = {}
 
 
-class Problem(Model):
+class Problem(StrictModel):
     """What they are compared on.
 
     Attributes:
@@ -88,7 +88,7 @@ class Problem(Model):
     search: Search = {}
 
 
-class Table(Model):
+class Table(StrictModel):
     """A cross table.
 
     Attributes:

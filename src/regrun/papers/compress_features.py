@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.models.head import linear_head
 from regrun.procedures.after_training import trained
 from regrun.procedures.evaluation import Features, accuracy, features_of
@@ -15,6 +15,7 @@ from regrun.procedures.training import SupervisedTraining
 from regrun.regularizers.feature_dropout import first_only
 
 
+@dataclass(frozen=True, eq=False)
 class FeatureCompression:
     """Trains a classifier, then keeps the number of features that the validation split likes best.
 
@@ -39,13 +40,16 @@ class FeatureCompression:
         "cut_accuracy",
     )
 
-    def __init__(self, training: SupervisedTraining, kept: Sequence[int] | None = None) -> None:
-        if kept is not None and (not kept or list(kept) != sorted({*kept}) or kept[0] < 1):
-            raise ValueError(f"kept must ascend and be at least 1, got {list(kept)}")
-        if not training.dataset.validation:
+    training: SupervisedTraining
+    kept: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kept is not None and (
+            not self.kept or list(self.kept) != sorted({*self.kept}) or self.kept[0] < 1
+        ):
+            raise ValueError(f"kept must ascend and be at least 1, got {list(self.kept)}")
+        if not self.training.dataset.validation:
             raise ValueError("dataset.validation must be above 0: the number of features is chosen on it")
-        self.training = training
-        self.kept = kept
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, or find the trained network; then choose, and measure what was chosen."""
@@ -72,8 +76,7 @@ class FeatureCompression:
 
         best, chosen = -1.0, width
         for count in self.kept or [width]:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             score = accuracy(cut(validation, count), validation.clean)
             context.log(count, {"cut_accuracy": accuracy(cut(test, count), test.y)})
             if score > best:

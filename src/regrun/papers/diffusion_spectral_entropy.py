@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -12,6 +13,7 @@ from regrun.measures.information import code_entropy
 from regrun.measures.spectrum import diffusion_spectral_entropy
 
 
+@dataclass(frozen=True, eq=False)
 class EntropyOfManifolds:
     """Entropies of points that are Gaussian in a few of many dimensions, with noise in all.
 
@@ -30,25 +32,22 @@ class EntropyOfManifolds:
 
     metrics = ("diffusion_entropy", "binned_entropy", "binned_share")
 
-    def __init__(
-        self,
-        noise: float = 0.2,
-        dimensions: Sequence[int] = (2, 5, 10, 20),
-        samples: int = 500,
-        width: int = 50,
-        scale: float = 2.0,
-        sigma: float = 10.0,
-    ) -> None:
-        if list(dimensions) != sorted({*dimensions}) or not dimensions or dimensions[-1] > width:
-            raise ValueError(f"dimensions must ascend and be at most width, got {list(dimensions)}")
-        if noise < 0 or samples < 3 or min(scale, sigma) <= 0:
+    noise: float = 0.2
+    dimensions: Sequence[int] = (2, 5, 10, 20)
+    samples: int = 500
+    width: int = 50
+    scale: float = 2.0
+    sigma: float = 10.0
+
+    def __post_init__(self) -> None:
+        if (
+            list(self.dimensions) != sorted({*self.dimensions})
+            or not self.dimensions
+            or self.dimensions[-1] > self.width
+        ):
+            raise ValueError(f"dimensions must ascend and be at most width, got {list(self.dimensions)}")
+        if self.noise < 0 or self.samples < 3 or min(self.scale, self.sigma) <= 0:
             raise ValueError("noise must be at least 0, samples at least 3, scale and sigma above 0")
-        self.noise = noise
-        self.dimensions = dimensions
-        self.samples = samples
-        self.width = width
-        self.scale = scale
-        self.sigma = sigma
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Draw, and measure."""

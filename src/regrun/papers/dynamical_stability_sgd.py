@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from regrun.contracts.procedure import Context, Description
 from regrun.procedures.small_sgd import Array, Diagonal, TwoLayer, descend
 
 
+@dataclass(frozen=True, eq=False)
 class StableMinimum:
     """Trains to zero loss by single samples or by all; then measures the Hessian.
 
@@ -40,30 +43,21 @@ class StableMinimum:
         "steps_taken",
     )
 
-    def __init__(
-        self,
-        lr: float = 0.01,
-        batch: int | None = 1,
-        diagonal: bool = False,
-        width: int = 20,
-        samples: int = 60,
-        units: int = 100,
-        steps: int = 1_000_000,
-        floor: float = 1e-8,
-    ) -> None:
-        if lr <= 0 or min(width, samples, units, steps, batch or 1) < 1:
+    lr: float = 0.01
+    batch: int | None = 1
+    diagonal: bool = False
+    width: int = 20
+    samples: int = 60
+    units: int = 100
+    steps: int = 1_000_000
+    floor: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or min(self.width, self.samples, self.units, self.steps, self.batch or 1) < 1:
             raise ValueError(
                 "lr must be above 0, batch, width, samples, units and steps at least 1, "
-                f"got {lr}, {batch}, {width}, {samples}, {units} and {steps}"
+                f"got {self.lr}, {self.batch}, {self.width}, {self.samples}, {self.units} and {self.steps}"
             )
-        self.lr = lr
-        self.batch = batch
-        self.diagonal = diagonal
-        self.width = width
-        self.samples = samples
-        self.units = units
-        self.steps = steps
-        self.floor = floor
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, and measure."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 
 from regrun.contracts.inputs import Images
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.data.base import Dataset
 from regrun.probability_maps.gumbel_softmax import GumbelSoftmax, straight_through
 
@@ -116,6 +116,7 @@ def bernoulli(logits: Tensor, pixels: Tensor) -> Tensor:
     return -F.binary_cross_entropy_with_logits(logits, pixels, reduction="none").sum(1)
 
 
+@dataclass(frozen=True, eq=False)
 class DiscreteTraining:
     """Trains a network with discrete variables on binary images, by one of four estimators of the gradient.
 
@@ -141,37 +142,27 @@ class DiscreteTraining:
     MODELS: ClassVar[dict[str, type[DiscreteNetwork]]] = {"half": HalfPrediction, "vae": CategoricalVAE}
     metrics = ("test_nll", "train_nll", "temperature")
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        steps: int,
-        eval_every: int,
-        model: str = "half",
-        estimator: str = "gumbel",
-        rate: float = 1e-4,
-        lr: float = 1e-3,
-        batch: int = 100,
-        samples: int = 100,
-    ) -> None:
-        if model not in self.MODELS:
-            raise ValueError(f"model must be one of {', '.join(self.MODELS)}, got {model!r}")
-        if estimator not in ESTIMATORS:
-            raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
-        if not isinstance(dataset.inputs, Images) or dataset.inputs.shape != (1, 28, 28):
+    dataset: Dataset
+    steps: int
+    eval_every: int
+    model: str = "half"
+    estimator: str = "gumbel"
+    rate: float = 1e-4
+    lr: float = 1e-3
+    batch: int = 100
+    samples: int = 100
+
+    def __post_init__(self) -> None:
+        if self.model not in self.MODELS:
+            raise ValueError(f"model must be one of {', '.join(self.MODELS)}, got {self.model!r}")
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {self.estimator!r}")
+        if not isinstance(self.dataset.inputs, Images) or self.dataset.inputs.shape != (1, 28, 28):
             raise ValueError("discrete variables are trained on images of 28 × 28; choose dataset=mnist")
-        if min(steps, eval_every, batch, samples) < 1 or lr <= 0 or rate < 0:
+        if min(self.steps, self.eval_every, self.batch, self.samples) < 1 or self.lr <= 0 or self.rate < 0:
             raise ValueError(
                 "steps, eval_every, batch and samples must be at least 1, lr above 0 and rate at least 0"
             )
-        self.dataset = dataset
-        self.model = model
-        self.estimator = estimator
-        self.rate = rate
-        self.lr = lr
-        self.batch = batch
-        self.steps = steps
-        self.eval_every = eval_every
-        self.samples = samples
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train."""
@@ -186,8 +177,7 @@ class DiscreteTraining:
         baseline, square, temperature = None, 1.0, 1.0
         row: dict[str, float] = {}
         for step in range(self.steps + 1):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             if step % self.eval_every == 0 or step == self.steps:
                 samples = self.samples if step == self.steps else max(1, self.samples // 10)
                 row = {
@@ -218,6 +208,7 @@ class DiscreteTraining:
         return row
 
 
+@dataclass(frozen=True, eq=False)
 class SamplingCheck:
     """Whether Gumbel samples are those of the categorical distribution, and how soft they are.
 
@@ -231,10 +222,11 @@ class SamplingCheck:
     TEMPERATURES = (0.1, 0.5, 1.0, 2.0, 10.0)
     metrics = ("frequency_distance", "largest_weight")
 
-    def __init__(self, samples: int = 100_000) -> None:
-        if samples < 1:
-            raise ValueError(f"samples must be at least 1, got {samples}")
-        self.samples = samples
+    samples: int = 100_000
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ValueError(f"samples must be at least 1, got {self.samples}")
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Draw."""

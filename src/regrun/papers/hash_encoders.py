@@ -9,7 +9,6 @@ from torch import Tensor
 
 from regrun.contracts.procedure import Context, Stage
 from regrun.contracts.samples import Samples, Splits
-from regrun.contracts.stopping import StoppedError
 from regrun.data.generators import seed_generators
 from regrun.data.stream import BatchList
 from regrun.measures.codes import codes_of, hamming_neighbours, redundancy_ratio, vote
@@ -63,8 +62,7 @@ class HashCodes(AfterTraining):
         before, before_test = (split_codes(fresh, split) for split in (splits.train, splits.test))
         row["untrained_redundancy"] = redundancy_ratio(before)
         row["untrained_knn_accuracy"] = self.knn(before, before_test, splits, task.classes)
-        if context.stop.requested:
-            raise StoppedError
+        context.stop.check()
         return row | self.classical(train, test, splits, context.seed)
 
     def knn(self, train: Tensor, test: Tensor, splits: Splits, classes: int) -> float:

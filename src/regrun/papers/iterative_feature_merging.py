@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from regrun.contracts.procedure import Context, Stage
 from regrun.contracts.samples import Samples, Splits
-from regrun.contracts.stopping import StoppedError
 from regrun.data.stream import BatchList
 from regrun.models.mlp import MLP
 from regrun.procedures.after_training import AfterTraining
@@ -142,8 +141,7 @@ class FeatureMerging(AfterTraining):
         fewest = len(net) * (1 - self.max_ratio)
         at_units = net
         for name, average in (("merged", False), ("averaged", True)):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             current, open_betas, reached = net, list(BETAS), 0.0
             for share, merged in merges(net, average):
                 # A pair that is too far ends the merging, even if a later one were closer again.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.slope import log_slope
 
 Array = NDArray[np.float64]
@@ -63,6 +63,7 @@ LEARNERS: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
 class KnowledgeTransfer:
     """Learns a teacher's distribution over finite domains from ``n`` samples, four times, in closed form.
 
@@ -91,21 +92,20 @@ class KnowledgeTransfer:
         *(f"{kind}_{name}" for kind in ("rate", "slope") for name in ("labels", "partial", "full")),
     )
 
-    def __init__(
-        self,
-        sizes: Sequence[int] = (100, 300, 1000, 3000, 10000, 30000, 100000),
-        repeats: int = 100,
-        rate_sizes: Sequence[int] = (300, 1000, 3000, 10000, 30000),
-        rate_repeats: int = 2000,
-    ) -> None:
-        if min(repeats, rate_repeats, *sizes) < 1 or min(rate_sizes) < 40 or len(rate_sizes) < 2:
+    sizes: Sequence[int] = (100, 300, 1000, 3000, 10000, 30000, 100000)
+    repeats: int = 100
+    rate_sizes: Sequence[int] = (300, 1000, 3000, 10000, 30000)
+    rate_repeats: int = 2000
+
+    def __post_init__(self) -> None:
+        if (
+            min(self.repeats, self.rate_repeats, *self.sizes) < 1
+            or min(self.rate_sizes) < 40
+            or len(self.rate_sizes) < 2
+        ):
             raise ValueError(
                 "repeats and sizes must be at least 1, rate_sizes at least 40 and at least two of them"
             )
-        self.sizes = sizes
-        self.repeats = repeats
-        self.rate_sizes = rate_sizes
-        self.rate_repeats = rate_repeats
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Learn."""
@@ -115,8 +115,7 @@ class KnowledgeTransfer:
         teacher = rng.dirichlet(np.ones(10), 20)
         row: dict[str, float] = {}
         for n in self.sizes:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             counts = draw(rng, even, teacher, n, self.repeats)
             row = {
                 f"fixed_{name}": float(total_variation(learn(counts, teacher), teacher, even).mean())
@@ -128,8 +127,7 @@ class KnowledgeTransfer:
         for name in ("labels", "partial", "full"):
             risks = []
             for n in self.rate_sizes:
-                if context.stop.requested:
-                    raise StoppedError
+                context.stop.check()
                 weights, hard = hard_instance(name, n)
                 counts = draw(rng, weights, hard, n, self.rate_repeats)
                 risks.append(float(total_variation(LEARNERS[name](counts, hard), hard, weights).mean()))

@@ -12,7 +12,6 @@ from regrun.contracts.batch import Batch
 from regrun.contracts.output import as_output
 from regrun.contracts.procedure import Context, Stage
 from regrun.contracts.samples import Splits
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.lanczos import top_eigenvalues
 from regrun.measures.landscape import Landscape
 from regrun.measures.looking import measuring
@@ -101,8 +100,7 @@ class BatchSharpness(AfterTraining):
         full = self.sharpness(task, everything, generator)
         means: dict[int, float] = {}
         for size in self.batches:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             found = [self.sharpness(task, drawn(size), generator) for _ in range(self.repeats)]
             means[size] = sum(found) / len(found)
         parameters = sum(p.numel() for p in task.model.parameters())
@@ -146,8 +144,7 @@ class BatchSharpness(AfterTraining):
             limit = 2 * float(loss(everything))
 
         def survives(rate: float) -> bool:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             with torch.no_grad():
                 torch._foreach_copy_(weights, kept)  # type: ignore[arg-type]
             method = optimizer(weights, lr=rate)

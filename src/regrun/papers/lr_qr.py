@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.share import share, unless_nan
 
 METHODS = ("split", "weighted", "regularized")
@@ -38,6 +37,7 @@ class Shift:
     score_test: Tensor
 
 
+@dataclass(frozen=True, eq=False)
 class ShiftedCoverage:
     """Prediction sets ``{y: score <= h(x)}`` under covariate shift, by one of three thresholds.
 
@@ -64,33 +64,27 @@ class ShiftedCoverage:
 
     metrics = ("coverage", "threshold", "infinite", "empty", "chosen_penalty")
 
-    def __init__(
-        self,
-        problem: Callable[[int], Shift],
-        method: str = "regularized",
-        penalty: float | None = 0.3,
-        miscoverage: float = 0.1,
-        largest: float = 3.0,
-        grid: int = 10,
-        folds: int = 3,
-    ) -> None:
-        if method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        if not 0 < miscoverage < 1 or (penalty is not None and penalty < 0):
+    problem: Callable[[int], Shift]
+    method: str = "regularized"
+    penalty: float | None = 0.3
+    miscoverage: float = 0.1
+    largest: float = 3.0
+    grid: int = 10
+    folds: int = 3
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        if not 0 < self.miscoverage < 1 or (self.penalty is not None and self.penalty < 0):
             raise ValueError(
-                f"miscoverage must lie in (0, 1) and penalty be at least 0, got {miscoverage} and {penalty}"
+                "miscoverage must lie in (0, 1) and penalty be at least 0, "
+                f"got {self.miscoverage} and {self.penalty}"
             )
-        if largest <= 0 or min(grid, folds) < 2:
+        if self.largest <= 0 or min(self.grid, self.folds) < 2:
             raise ValueError(
-                f"largest must be above 0, grid and folds at least 2, got {largest}, {grid} and {folds}"
+                "largest must be above 0, grid and folds at least 2, "
+                f"got {self.largest}, {self.grid} and {self.folds}"
             )
-        self.problem = problem
-        self.method = method
-        self.penalty = penalty
-        self.miscoverage = miscoverage
-        self.largest = largest
-        self.grid = grid
-        self.folds = folds
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Fit, and count."""
@@ -123,8 +117,7 @@ class ShiftedCoverage:
         norms = dict.fromkeys(penalties, 0.0)
         for train, held in folds_of(shift, self.folds):
             for penalty in penalties:
-                if context.stop.requested:
-                    raise StoppedError
+                context.stop.check()
                 theta = fit_threshold(train, penalty, self.miscoverage).requires_grad_()
                 objective = lr_qr_objective(theta, held, penalty, self.miscoverage, WIDTHS[-1])
                 (gradient,) = torch.autograd.grad(objective, theta)

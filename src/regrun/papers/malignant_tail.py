@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.models.head import linear_head
 from regrun.procedures.after_training import trained
 from regrun.procedures.evaluation import Features, accuracy, features_of
 from regrun.procedures.training import SupervisedTraining
 
 
+@dataclass(frozen=True, eq=False)
 class SpectralTruncation:
     """Trains a classifier, then keeps only the ``d`` leading directions of its penultimate features.
 
@@ -39,11 +40,16 @@ class SpectralTruncation:
         "train_accuracy",
     )
 
-    def __init__(self, training: SupervisedTraining, directions: Sequence[int]) -> None:
-        if not directions or list(directions) != sorted({*directions}) or directions[0] < 1:
-            raise ValueError(f"directions must ascend and be at least 1, got {list(directions)}")
-        self.training = training
-        self.directions = directions
+    training: SupervisedTraining
+    directions: Sequence[int]
+
+    def __post_init__(self) -> None:
+        if (
+            not self.directions
+            or list(self.directions) != sorted({*self.directions})
+            or self.directions[0] < 1
+        ):
+            raise ValueError(f"directions must ascend and be at least 1, got {list(self.directions)}")
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, or find the trained network; then truncate."""
@@ -82,8 +88,7 @@ class SpectralTruncation:
         }
         row: dict[str, float] = {}
         for d in self.directions:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             first = leading[:d]
             row = full | {
                 "truncated_accuracy": accuracy(predict(test, first), test.y),

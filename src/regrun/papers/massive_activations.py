@@ -11,7 +11,6 @@ from scipy.optimize import least_squares
 
 from regrun.contracts.procedure import Context, Stage
 from regrun.contracts.samples import Splits
-from regrun.contracts.stopping import StoppedError
 from regrun.procedures.after_training import AfterTraining
 from regrun.procedures.training import SupervisedTraining
 from regrun.tasks.supervised import Supervised
@@ -113,8 +112,7 @@ class ActivationTrajectories(AfterTraining):
         found: dict[str, list[float]] = {name: [] for name in CURVES}
         wins = 0
         for block in blocks:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             number = block.partition("=")[2]
             steps = np.array(sorted(stage.curves[block]), dtype=float)
             values = np.array([stage.curves[block][int(step)] for step in steps])

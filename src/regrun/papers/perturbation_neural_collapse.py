@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.collapse import scatter
 from regrun.measures.slope import log_slope
 
@@ -85,8 +84,7 @@ class UnconstrainedFeatures:
         first = start(self.noise)
         row = {"nc1_start": self.nc1(first)}
         for stiffness in self.STIFFNESS:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             row[f"nc1_minimizer/stiffness={stiffness:g}"] = self.nc1(self.minimizer(first, stiffness))
 
         h, before, rise = first, row["nc1_start"], 0.0

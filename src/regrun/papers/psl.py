@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.data.feedback import Feedback, FeedbackData
 from regrun.errors import TrainingDivergedError
 
 TOP = 20
 
 
+@dataclass(frozen=True, eq=False)
 class MatrixFactorization:
     """Users and items as vectors whose cosine ranks, trained on liked items against sampled ones.
 
@@ -38,32 +39,27 @@ class MatrixFactorization:
 
     metrics = ("ndcg", "recall", "validation_ndcg", "best_epoch")
 
-    def __init__(
-        self,
-        data: FeedbackData,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        noise: float = 0.0,
-        width: int = 64,
-        negatives: int = 100,
-        epochs: int = 30,
-        batch: int = 2048,
-        lr: float = 0.02,
-        weight_decay: float = 1e-6,
-    ) -> None:
-        if not 0 <= noise < 1 or min(width, negatives, epochs, batch) < 1 or lr <= 0 or weight_decay < 0:
+    data: FeedbackData
+    loss: Callable[[Tensor, Tensor], Tensor]
+    noise: float = 0.0
+    width: int = 64
+    negatives: int = 100
+    epochs: int = 30
+    batch: int = 2048
+    lr: float = 0.02
+    weight_decay: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if (
+            not 0 <= self.noise < 1
+            or min(self.width, self.negatives, self.epochs, self.batch) < 1
+            or self.lr <= 0
+            or (self.weight_decay < 0)
+        ):
             raise ValueError(
-                "noise must lie in [0, 1), width, negatives, epochs and batch be at least 1, lr above 0 "
-                "and weight_decay at least 0"
+                "noise must lie in [0, 1), width, negatives, epochs and batch be at "
+                "least 1, lr above 0 and weight_decay at least 0"
             )
-        self.data = data
-        self.loss = loss
-        self.noise = noise
-        self.width = width
-        self.negatives = negatives
-        self.epochs = epochs
-        self.batch = batch
-        self.lr = lr
-        self.weight_decay = weight_decay
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train."""
@@ -81,8 +77,7 @@ class MatrixFactorization:
         best: dict[str, float] = {}
         for epoch in range(1, self.epochs + 1):
             for part in pairs[torch.randperm(len(pairs))].split(self.batch):
-                if context.stop.requested:
-                    raise StoppedError
+                context.stop.check()
                 user, item = part.unbind(1)
                 drawn = torch.randint(items, (len(part), self.negatives))
                 if self.noise:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.mixture import GaussianMixture, bisect
 from regrun.measures.share import share, unless_nan
 
@@ -52,6 +51,7 @@ class MixtureNetwork(nn.Module):
         return GaussianMixture(weight.log_softmax(1), mean, nn.functional.softplus(std) + LEAST_STD)
 
 
+@dataclass(frozen=True, eq=False)
 class CalibratedRegression:
     """Trains a network that predicts a distribution, and mends its quantiles on samples set apart.
 
@@ -91,27 +91,23 @@ class CalibratedRegression:
         "epochs",
     )
 
-    def __init__(
-        self,
-        problem: Callable[[int], tuple[Tensor, Tensor]],
-        penalties: Sequence[float] = (0.0,),
-        patience: int | None = 30,
-        epochs: int = 300,
-        lr: float = 1e-3,
-        batch: int = 128,
-        sharpness: float = 100.0,
-    ) -> None:
-        if not penalties or penalties[0] != 0 or min(penalties) < 0:
-            raise ValueError(f"penalties must begin with 0 and be at least 0, got {list(penalties)}")
-        if min(epochs, batch) < 1 or (patience is not None and patience < 1) or min(lr, sharpness) <= 0:
+    problem: Callable[[int], tuple[Tensor, Tensor]]
+    penalties: Sequence[float] = (0.0,)
+    patience: int | None = 30
+    epochs: int = 300
+    lr: float = 1e-3
+    batch: int = 128
+    sharpness: float = 100.0
+
+    def __post_init__(self) -> None:
+        if not self.penalties or self.penalties[0] != 0 or min(self.penalties) < 0:
+            raise ValueError(f"penalties must begin with 0 and be at least 0, got {list(self.penalties)}")
+        if (
+            min(self.epochs, self.batch) < 1
+            or (self.patience is not None and self.patience < 1)
+            or min(self.lr, self.sharpness) <= 0
+        ):
             raise ValueError("epochs, batch and patience must be at least 1, lr and sharpness above 0")
-        self.problem = problem
-        self.penalties = penalties
-        self.patience = patience
-        self.epochs = epochs
-        self.lr = lr
-        self.batch = batch
-        self.sharpness = sharpness
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train, keep the best, recalibrate and test."""
@@ -145,8 +141,7 @@ class CalibratedRegression:
         optimizer = torch.optim.Adam(model.parameters(), self.lr, fused=True)
         best, state, when = math.inf, None, self.epochs
         for epoch in range(1, self.epochs + 1):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             for index in torch.randperm(len(train.y)).split(self.batch):
                 optimizer.zero_grad()
                 self.objective(model(train.x[index]), train.y[index], penalty).backward()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
 
 
+@dataclass(frozen=True, eq=False)
 class FiniteSampleExpressivity:
     """Builds the ReLU network of ``2 n + d`` weights that fits ``n`` random labels exactly.
 
@@ -23,11 +26,14 @@ class FiniteSampleExpressivity:
 
     metrics = ("interpolation_error", "weights", "smallest_pivot")
 
-    def __init__(self, samples: int = 200, dimension: int = 10) -> None:
-        if samples < 1 or dimension < 1:
-            raise ValueError(f"samples and dimension must be at least 1, got {samples} and {dimension}")
-        self.samples = samples
-        self.dimension = dimension
+    samples: int = 200
+    dimension: int = 10
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.dimension < 1:
+            raise ValueError(
+                f"samples and dimension must be at least 1, got {self.samples} and {self.dimension}"
+            )
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Construct, and measure the largest error."""

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from regrun.contracts.inputs import Images
 from regrun.contracts.procedure import Context, Stage
 from regrun.contracts.samples import Samples, Splits
-from regrun.contracts.stopping import StoppedError
 from regrun.data.base import Dataset
 from regrun.measures.share import share
 from regrun.models.head import linear_head
@@ -263,8 +262,7 @@ class Verification(AfterTraining):
         similarity = torch.full((len(x),), math.e - 2, dtype=torch.float64)
         quantile = torch.ones(len(x), dtype=torch.float64)
         for _ in range(self.epochs):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             for part in torch.randperm(len(x)).split(self.batch):
                 _, z = layer(x[part])
                 log_p = sdm(z, similarity[part], quantile[part])

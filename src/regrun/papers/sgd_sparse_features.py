@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from regrun.contracts.procedure import Context, Description
@@ -78,6 +80,7 @@ class DiagonalNetwork:
         return row
 
 
+@dataclass(frozen=True, eq=False)
 class LargeThenSmall:
     """Trains a two-layer ReLU network on a teacher's targets, one sample at a time: large steps, then small.
 
@@ -100,31 +103,27 @@ class LargeThenSmall:
 
     metrics = ("test_error", "path_norm", "train_loss", "patterns")
 
-    def __init__(
-        self,
-        large: float = 0.05,
-        small: float = 0.02,
-        large_steps: int = 20_000,
-        small_steps: int = 10_000,
-        warmup: int = 2000,
-        width: int = 5,
-        samples: int = 40,
-        units: int = 100,
-        teacher_units: int = 2,
-    ) -> None:
-        if min(large, small) <= 0 or min(large_steps, small_steps, width, samples, units, teacher_units) < 1:
+    large: float = 0.05
+    small: float = 0.02
+    large_steps: int = 20_000
+    small_steps: int = 10_000
+    warmup: int = 2000
+    width: int = 5
+    samples: int = 40
+    units: int = 100
+    teacher_units: int = 2
+
+    def __post_init__(self) -> None:
+        if (
+            min(self.large, self.small) <= 0
+            or min(
+                self.large_steps, self.small_steps, self.width, self.samples, self.units, self.teacher_units
+            )
+            < 1
+        ):
             raise ValueError("learning rates must be above 0 and all counts at least 1")
-        if not 0 <= warmup <= large_steps:
-            raise ValueError(f"warmup must lie between 0 and large_steps, got {warmup}")
-        self.large = large
-        self.small = small
-        self.large_steps = large_steps
-        self.small_steps = small_steps
-        self.warmup = warmup
-        self.width = width
-        self.samples = samples
-        self.units = units
-        self.teacher_units = teacher_units
+        if not 0 <= self.warmup <= self.large_steps:
+            raise ValueError(f"warmup must lie between 0 and large_steps, got {self.warmup}")
 
     def rate(self, step: int) -> float:
         """The learning rate at a step."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.timing import in_turns
 from regrun.models.attention import Attention, DotProductAttention
 from regrun.models.gaussian_attention import GaussianAttention, gaussian, newton_inverse
@@ -19,6 +19,7 @@ KINDS: dict[str, Callable[[], Attention]] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
 class AttentionTimes:
     """Times one head of attention, forward, as sequences grow.
 
@@ -33,15 +34,16 @@ class AttentionTimes:
 
     metrics = ("softmax_time", "low_rank_time")
 
-    def __init__(self, lengths: Sequence[int] = (512, 2048, 8192), width: int = 32, rounds: int = 51) -> None:
-        if list(lengths) != sorted({*lengths}) or min([*lengths, width, rounds]) < 1:
+    lengths: Sequence[int] = (512, 2048, 8192)
+    width: int = 32
+    rounds: int = 51
+
+    def __post_init__(self) -> None:
+        if list(self.lengths) != sorted({*self.lengths}) or min([*self.lengths, self.width, self.rounds]) < 1:
             raise ValueError(
                 "lengths must ascend, and lengths, width and rounds be at least 1, "
-                f"got {list(lengths)}, {width} and {rounds}"
+                f"got {list(self.lengths)}, {self.width} and {self.rounds}"
             )
-        self.lengths = lengths
-        self.width = width
-        self.rounds = rounds
 
     @torch.no_grad()
     def __call__(self, context: Context) -> dict[str, float]:
@@ -50,8 +52,7 @@ class AttentionTimes:
         context.begin(Description(steps=len(self.lengths)))
         row: dict[str, float] = {}
         for step, length in enumerate(self.lengths):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             q, k, v = torch.randn(3, 1, 1, length, self.width, generator=generator).unbind(0)
             calls = [_mixing(make(), q, k, v) for make in KINDS.values()]
             in_turns(calls, 1)  # to warm up
@@ -68,6 +69,7 @@ def _mixing(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Callable[[
     return lambda: attention.mix(q, k, v, causal=False)
 
 
+@dataclass(frozen=True, eq=False)
 class NewtonCheck:
     """The iterated inverse of Gaussian kernels of random tokens, in float64.
 
@@ -84,13 +86,14 @@ class NewtonCheck:
 
     metrics = ("inverse_error", "gradient_error", "condition")
 
-    def __init__(self, tokens: int = 49, width: int = 32, kernels: int = 50, iterations: int = 20) -> None:
-        if min(tokens, width, kernels, iterations) < 1:
+    tokens: int = 49
+    width: int = 32
+    kernels: int = 50
+    iterations: int = 20
+
+    def __post_init__(self) -> None:
+        if min(self.tokens, self.width, self.kernels, self.iterations) < 1:
             raise ValueError("tokens, width, kernels and iterations must be at least 1")
-        self.tokens = tokens
-        self.width = width
-        self.kernels = kernels
-        self.iterations = iterations
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Invert."""

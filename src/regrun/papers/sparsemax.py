@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from regrun.contracts.probability_map import ProbabilityMap
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.losses.base import ClassificationLoss
 
 LABELS, WORDS = 10, 500
@@ -104,8 +103,7 @@ class LabelProportions:
         fit, held = (Documents(train.x[part], train.q[part]) for part in (slice(200, None), slice(200)))
         errors = {}
         for decay in self.decays:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             errors[decay] = float(self.error(self.train(fit, decay), held))
         decay = min(errors, key=lambda d: errors[d])
         weights = self.train(train, decay)
@@ -189,8 +187,7 @@ class MarkedToken:
             return logits, sequence.gather(1, place[:, None]).squeeze(1), shares
 
         for step in range(self.steps):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             logits, y, _ = attend(64)
             loss = F.cross_entropy(logits, y)
             optimizer.zero_grad()

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from regrun.contracts.procedure import Context, Stage
 from regrun.contracts.samples import Splits
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.fourier import inverse_participation_ratio
 from regrun.models.head import linear_head
 from regrun.models.residues import residue_functions
@@ -54,8 +53,7 @@ class NeuronPruning(AfterTraining):
             row["ipr_gain_correlation"] = float(torch.corrcoef(pair)[0, 1])
         for order, ranking in (("lowest", ratios.argsort()), ("highest", ratios.argsort(descending=True))):
             for share in SHARES:
-                if context.stop.requested:
-                    raise StoppedError
+                context.stop.check()
                 kept = torch.ones(len(ratios), dtype=torch.bool)
                 kept[ranking[: round(share * len(ratios))]] = False
                 found = scores(train, test, head, kept)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from regrun.contracts.procedure import Context, Stage
 from regrun.contracts.samples import Splits
-from regrun.contracts.stopping import StoppedError
 from regrun.data.criteria import is_right
 from regrun.models.angular_heads import WrappedCauchyHead
 from regrun.models.head import linear_head
@@ -95,8 +94,7 @@ class BalancedHead(AfterTraining):
         )
         chance = 1 / counts[y].double()
         for _ in range(self.epochs):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             for part in torch.multinomial(chance, len(y), replacement=True).split(self.batch):
                 loss = F.cross_entropy(head(z[part]), y[part])
                 optimizer.zero_grad()

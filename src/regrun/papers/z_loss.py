@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.losses.z_loss import ZLoss, z_loss
 from regrun.measures.timing import in_turns
 
@@ -35,6 +35,7 @@ def factored_z_loss(
     return z_loss(((h * head[y]).sum(1) - mean) / spread, sharpness, margin)
 
 
+@dataclass(frozen=True, eq=False)
 class LossTimes:
     """Times the Z-loss of a large output layer with the logits and without them.
 
@@ -52,19 +53,17 @@ class LossTimes:
 
     metrics = ("dense_time", "factored_time", "value_error")
 
-    def __init__(
-        self,
-        classes: Sequence[int] = (500, 5000, 50000),
-        width: int = 128,
-        batch: int = 128,
-        rounds: int = 51,
-    ) -> None:
-        if list(classes) != sorted({*classes}) or min(width, batch, rounds, *classes) < 1:
+    classes: Sequence[int] = (500, 5000, 50000)
+    width: int = 128
+    batch: int = 128
+    rounds: int = 51
+
+    def __post_init__(self) -> None:
+        if (
+            list(self.classes) != sorted({*self.classes})
+            or min(self.width, self.batch, self.rounds, *self.classes) < 1
+        ):
             raise ValueError("classes must ascend, and classes, width, batch and rounds be at least 1")
-        self.classes = classes
-        self.width = width
-        self.batch = batch
-        self.rounds = rounds
 
     @torch.no_grad()
     def __call__(self, context: Context) -> dict[str, float]:
@@ -86,8 +85,7 @@ class LossTimes:
             error = max(error, float(((factored[-1]() - expected) / expected).abs().amax()))
         for calls, name in (factored, "factored_time"), (dense, "dense_time"):
             # Each kind apart: the logits of 50,000 classes would leave a cold cache to what follows them.
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             in_turns(calls, 1)  # to warm up
             for count, found in zip(self.classes, in_turns(calls, self.rounds), strict=True):
                 row[f"{name}/classes={count}"] = 1e3 * found

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrun.contracts.procedure import Context
-from regrun.contracts.stopping import StoppedError
 
 Array = NDArray[np.float64]
 Rate = Callable[[int], float]
@@ -140,8 +139,7 @@ def descend(
     loss = float("inf")
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, steps, CHECK_EVERY):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             count = min(CHECK_EVERY, steps - start)
             rows = None if batch is None else rng.integers(len(x), size=(count, batch))
             for k in range(count):

@@ -11,7 +11,6 @@ import torch
 from regrun.contracts.batch import Batch
 from regrun.contracts.procedure import Context, Stage
 from regrun.contracts.samples import Splits
-from regrun.contracts.stopping import StoppedError
 from regrun.data.generators import seed_generators
 from regrun.data.stream import BatchList
 from regrun.procedures.after_training import AfterTraining, check_data
@@ -71,8 +70,7 @@ class SolverTimes(AfterTraining):
             work()
         for _ in range(self.rounds):
             for work, times in zip(works, taken, strict=True):
-                if context.stop.requested:
-                    raise StoppedError
+                context.stop.check()
                 begin = time.perf_counter()
                 work()
                 times.append(time.perf_counter() - begin)

@@ -28,13 +28,13 @@ Number = Annotated[float, BeforeValidator(_read_number), PlainSerializer(_write_
 Pair = tuple[Number, Number]
 
 
-class Model(BaseModel):
+class StrictModel(BaseModel):
     """Part of an entry; unknown keys are an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Comparison(Model):
+class Comparison(StrictModel):
     """One comparison of a claim: the quantity, where it was wanted, and where its interval lies."""
 
     text: str
@@ -66,7 +66,7 @@ class Comparison(Model):
         )
 
 
-class ClaimEntry(Model):
+class ClaimEntry(StrictModel):
     """A claim with its verdict."""
 
     name: str
@@ -83,7 +83,7 @@ class ClaimEntry(Model):
     comparisons: list[Comparison]
 
 
-class ArmEntry(Model):
+class ArmEntry(StrictModel):
     """An arm: what one would type, what it came to, and what it cost.
 
     ``seeds`` counts the complete runs, of which ``final`` has the last metrics. ``diverged`` are the seeds
@@ -110,7 +110,7 @@ class ArmEntry(Model):
         return [k for k in range(self.seeds) if any(not math.isfinite(v[k]) for v in losses if k < len(v))]
 
 
-class Cost(Model):
+class Cost(StrictModel):
     """What the complete runs took together."""
 
     runs: int
@@ -118,7 +118,7 @@ class Cost(Model):
     cpu_seconds: float
 
 
-class Habits(Model):
+class Habits(StrictModel):
     """What an experiment does in seconds, and with which settings it was run.
 
     Attributes:
@@ -136,7 +136,7 @@ class Habits(Model):
         return {*self.shared, *self.own[arm]}
 
 
-class Curve(Model):
+class Curve(StrictModel):
     """A metric of an arm: its mean over seeds and its least and greatest seed, at each step.
 
     Where there is one step alone, ``mean`` has the value of each seed, and ``low`` and ``high`` are empty.
@@ -148,7 +148,7 @@ class Curve(Model):
     high: list[Number]
 
 
-class Panel(Model):
+class Panel(StrictModel):
     """The curves of a metric by arm, and whether they are drawn over a logarithmic axis."""
 
     metric: str
@@ -156,7 +156,7 @@ class Panel(Model):
     arms: dict[str, Curve]
 
 
-class Curves(Model):
+class Curves(StrictModel):
     """What the first figure shows: its panels, what they run over, and whether on a logarithmic axis."""
 
     x: str
@@ -164,7 +164,7 @@ class Curves(Model):
     panels: list[Panel]
 
 
-class Check(Model):
+class Check(StrictModel):
     """That later code and configs do in smoke runs what they did when the entry was written.
 
     Attributes:
@@ -180,7 +180,7 @@ class Check(Model):
     arms: dict[str, str]
 
 
-class Entry(Model):
+class Entry(StrictModel):
     """A reproduction.
 
     ``measured`` holds all that the claims need, as ``(low, high)`` of each seed: the verdicts follow from it,

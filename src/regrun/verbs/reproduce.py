@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from regrun.claims import Judgement, Verdict
+from regrun.claims import Claim, Judgement, Verdict
 from regrun.claims.verdict import FEWEST_SEEDS
 from regrun.config.run_values import SCALES
 from regrun.console import OUT, complain
 from regrun.errors import UserError, nearest
 from regrun.launchers.task import packs
+from regrun.plural import count as number_of
 from regrun.records.record import Status
 from regrun.reproduction.entry import Entry
 from regrun.reproduction.experiment import Experiment, load_experiment
@@ -84,13 +85,19 @@ def run_and_judge(
         failed = failed or code != 0
         reading = Reading(runs)
         judgements = judge_experiment(experiment, reading, seeds, len(schedule))
-        undecided = [j.claim for j in judgements if j.verdict is Verdict.INCONCLUSIVE]
-        arms = [arm for arm in arms if any(arm in claim.arms for claim in undecided)]
+        open_claims = undecided(judgements)
+        arms = [arm for arm in arms if any(arm in claim.arms for claim in open_claims)]
         if not arms or look == len(schedule):
             break
-        seeds |= dict.fromkeys((claim.name for claim in undecided), schedule[look])
-        OUT.print(f"{len(undecided)} claims are undecided with {count} seeds; more seeds for them")
+        seeds |= dict.fromkeys((claim.name for claim in open_claims), schedule[look])
+        several = number_of(len(open_claims), "claim is", "claims are")
+        OUT.print(f"{several} undecided with {number_of(count, 'seed')}; more seeds are run")
     return reading, judgements, failed
+
+
+def undecided(judgements: Sequence[Judgement]) -> list[Claim]:
+    """The claims that more seeds may decide; not those that diverged runs left uncompared."""
+    return [j.claim for j in judgements if j.verdict is Verdict.INCONCLUSIVE and j.parts]
 
 
 def parser() -> Options:
@@ -224,7 +231,8 @@ def announce(
     OUT.print(
         Text.assemble(
             (f"{experiment.name} · {experiment.scale}", "bold"),
-            f"  {len(arms)} arms × {seeds} seeds, {len(missing)} runs to do{cost}",
+            f"  {number_of(len(arms), 'arm')} × {number_of(seeds, 'seed')}, "
+            f"{number_of(len(missing), 'run')} to do{cost}",
         ),
         soft_wrap=True,
     )

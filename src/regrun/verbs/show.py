@@ -12,7 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from regrun.config.catalogue import Entry, find
+from regrun.config.catalogue import Choice, find
 from regrun.config.user_files import folders_of
 from regrun.console import OUT
 from regrun.records.divergence import divergence
@@ -42,7 +42,7 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def show_experiment(entry: Entry, overrides: list[str], config_dir: str | None) -> None:
+def show_experiment(entry: Choice, overrides: list[str], config_dir: str | None) -> None:
     """The paper, the claims, the arms as commands, and the resolved config."""
     import yaml
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -11,7 +12,6 @@ from torch import nn
 from regrun.contracts.batch import Batch
 from regrun.contracts.output import as_output
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.data.base import Dataset
 from regrun.data.generators import seed_generators
 from regrun.measures.landscape import Landscape
@@ -21,6 +21,7 @@ from regrun.procedures.evaluation import accuracy
 DIVERGED = 1e9
 
 
+@dataclass(frozen=True, eq=False)
 class FullBatchDescent:
     """Gradient descent on the whole train split, with a fixed or a drift-adjusted learning rate.
 
@@ -40,26 +41,23 @@ class FullBatchDescent:
 
     metrics = ("train_loss", "test_accuracy", "step_size", "largest_increase")
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        model: Callable[..., nn.Module],
-        steps: int,
-        lr: float = 0.5,
-        power: float | None = None,
-        eval_every: int = 10,
-    ) -> None:
-        if min(steps, eval_every) < 1 or lr <= 0 or (power is not None and power <= 0):
+    dataset: Dataset
+    model: Callable[..., nn.Module]
+    steps: int
+    lr: float = 0.5
+    power: float | None = None
+    eval_every: int = 10
+
+    def __post_init__(self) -> None:
+        if (
+            min(self.steps, self.eval_every) < 1
+            or self.lr <= 0
+            or (self.power is not None and self.power <= 0)
+        ):
             raise ValueError(
                 "steps and eval_every must be at least 1, lr and power above 0, "
-                f"got {steps}, {eval_every}, {lr} and {power}"
+                f"got {self.steps}, {self.eval_every}, {self.lr} and {self.power}"
             )
-        self.dataset = dataset
-        self.model = model
-        self.steps = steps
-        self.lr = lr
-        self.power = power
-        self.eval_every = eval_every
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Descend."""
@@ -80,8 +78,7 @@ class FullBatchDescent:
         before, increase, rate = float("inf"), 0.0, self.lr
         row: dict[str, float] = {}
         for step in range(self.steps + 1):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             with measuring(model):
                 landscape = Landscape(model, loss, batch)
                 now = float(landscape.value())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.slope import log_slope
 
 
+@dataclass(frozen=True, eq=False)
 class QuadraticFlows:
     """Gradient descent with step 1 on a quadratic, against three flows, in closed form.
 
@@ -26,10 +28,11 @@ class QuadraticFlows:
     CURVATURES = (0.1, 0.5, 0.9, 1.5, 1.9, 2.1)
     metrics = ("principal_error", "igr_error", "ngf_error", "worst_principal_error")
 
-    def __init__(self, steps: int = 10) -> None:
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}")
-        self.steps = steps
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Compare; nothing is random."""
@@ -53,6 +56,7 @@ class QuadraticFlows:
         return row
 
 
+@dataclass(frozen=True, eq=False)
 class DriftOrder:
     """Gradient descent for a fixed time on a smooth network, against two flows, in float64.
 
@@ -71,13 +75,14 @@ class DriftOrder:
     STEPS = (0.01, 0.02, 0.05, 0.1)
     metrics = ("ngf_error", "igr_error", "ngf_order", "igr_order")
 
-    def __init__(self, time: float = 1.0, flow_steps: int = 200, hidden: int = 10, samples: int = 30) -> None:
-        if time < 0.1 or min(flow_steps, hidden, samples) < 1:
+    time: float = 1.0
+    flow_steps: int = 200
+    hidden: int = 10
+    samples: int = 30
+
+    def __post_init__(self) -> None:
+        if self.time < 0.1 or min(self.flow_steps, self.hidden, self.samples) < 1:
             raise ValueError("time must be at least 0.1, flow_steps, hidden and samples at least 1")
-        self.time = time
-        self.flow_steps = flow_steps
-        self.hidden = hidden
-        self.samples = samples
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Descend and flow from the same weights."""
@@ -102,8 +107,7 @@ class DriftOrder:
         errors: dict[str, list[float]] = {"ngf": [], "igr": []}
         plain = flow(slope, start, self.time, self.flow_steps)
         for h in self.STEPS:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             w = start
             for _ in range(round(self.time / h)):
                 w = w - h * slope(w)

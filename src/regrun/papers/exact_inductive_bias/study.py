@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.papers.exact_inductive_bias.quadratic_form import Array, fitted_log_below, posterior_error
 
 
@@ -163,8 +162,7 @@ class NetworkBias:
         for step in range(self.steps):
             errors = (outputs(x) - y).square().mean(1)
             if step % 100 == 0:
-                if context.stop.requested:
-                    raise StoppedError
+                context.stop.check()
                 context.show(step, float(errors.mean().detach()))
                 if float(errors.amax().detach()) <= self.fit:
                     break

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.measures.fourier import inverse_participation_ratio
 
 DECAYS = (1e-2, 1.0, 1e2, 1e3)
 
 
+@dataclass(frozen=True, eq=False)
 class FeatureGradient:
     """The lazy and the independent stage of a two-layer network on modular addition, in float64.
 
@@ -32,16 +34,17 @@ class FeatureGradient:
 
     metrics = ("identity_error", "gradient_cosine", "ipr_before", "ipr_after")
 
-    def __init__(self, modulus: int = 23, hidden: int = 2048, units: int = 64, steps: int = 100) -> None:
-        if modulus < 3 or min(hidden, units, steps) < 1:
+    modulus: int = 23
+    hidden: int = 2048
+    units: int = 64
+    steps: int = 100
+
+    def __post_init__(self) -> None:
+        if self.modulus < 3 or min(self.hidden, self.units, self.steps) < 1:
             raise ValueError(
                 "modulus must be at least 3, hidden, units and steps at least 1, "
-                f"got {modulus}, {hidden}, {units} and {steps}"
+                f"got {self.modulus}, {self.hidden}, {self.units} and {self.steps}"
             )
-        self.modulus = modulus
-        self.hidden = hidden
-        self.units = units
-        self.steps = steps
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Both stages."""
@@ -54,8 +57,7 @@ class FeatureGradient:
         w = torch.randn(2 * m, self.hidden, generator=generator, dtype=torch.float64) / (2 * m) ** 0.5
         row: dict[str, float] = {}
         for decay in DECAYS:
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             found = lazy_gradient((x @ w).square(), y, decay)
             row |= {f"{name}/decay={decay:g}": value for name, value in found.items()}
 

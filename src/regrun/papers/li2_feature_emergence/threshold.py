@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +12,11 @@ import torch.nn.functional as F
 from regrun.contracts.inputs import Tokens
 from regrun.contracts.output import as_output
 from regrun.contracts.procedure import Context, Description
-from regrun.contracts.stopping import StoppedError
 from regrun.models.quadratic import Quadratic
 from regrun.procedures.evaluation import accuracy
 
 
+@dataclass(frozen=True, eq=False)
 class SampleThreshold:
     """Trains on ``n = c M log M`` pairs of modular addition for several ``c``; finds where it generalizes.
 
@@ -34,30 +35,25 @@ class SampleThreshold:
 
     metrics = ("threshold_accuracy", "critical_c", "critical_fraction")
 
-    def __init__(
-        self,
-        modulus: int = 23,
-        multiples: Sequence[float] = (2.5, 3.0, 3.5, 4.0, 5.0),
-        hidden: int = 256,
-        steps: int = 1500,
-        lr: float = 0.01,
-        weight_decay: float = 1.0,
-    ) -> None:
-        if modulus < 3 or min(hidden, steps) < 1:
+    modulus: int = 23
+    multiples: Sequence[float] = (2.5, 3.0, 3.5, 4.0, 5.0)
+    hidden: int = 256
+    steps: int = 1500
+    lr: float = 0.01
+    weight_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.modulus < 3 or min(self.hidden, self.steps) < 1:
             raise ValueError(
                 "modulus must be at least 3, hidden and steps at least 1, "
-                f"got {modulus}, {hidden} and {steps}"
+                f"got {self.modulus}, {self.hidden} and {self.steps}"
             )
-        if len(multiples) < 2 or list(multiples) != sorted({*multiples}):
-            raise ValueError(f"multiples must ascend and be at least two, got {list(multiples)}")
-        if multiples[-1] * math.log(modulus) >= modulus:
-            raise ValueError(f"{multiples[-1]:g} M log M pairs are more than there are for M={modulus}")
-        self.modulus = modulus
-        self.multiples = multiples
-        self.hidden = hidden
-        self.steps = steps
-        self.lr = lr
-        self.weight_decay = weight_decay
+        if len(self.multiples) < 2 or list(self.multiples) != sorted({*self.multiples}):
+            raise ValueError(f"multiples must ascend and be at least two, got {list(self.multiples)}")
+        if self.multiples[-1] * math.log(self.modulus) >= self.modulus:
+            raise ValueError(
+                f"{self.multiples[-1]:g} M log M pairs are more than there are for M={self.modulus}"
+            )
 
     def __call__(self, context: Context) -> dict[str, float]:
         """Train each, and interpolate."""
@@ -85,8 +81,7 @@ class SampleThreshold:
         )
         target = F.one_hot(y[:n], m).float()
         for step in range(self.steps):
-            if context.stop.requested:
-                raise StoppedError
+            context.stop.check()
             loss = F.mse_loss(as_output(model(pairs[:n])).logits, target)
             optimizer.zero_grad()
             loss.backward()
