@@ -1,13 +1,15 @@
-"""Random logits, mixtures and matrices, and a small classifier with features, for tests of mathematics."""
+"""Random logits and mixtures, a small classifier with features, and a run that records nothing."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from regrun.contracts.stopping import StopRequest
 from regrun.data import Batch, Features, Images
 from regrun.measures.mixture import GaussianMixture
 from regrun.models import MLP, Output
@@ -45,3 +47,17 @@ def classifier() -> tuple[MLP, Tensor, SimpleNamespace]:
     torch.manual_seed(0)
     model = MLP(Features((5,)), CLASSES, hidden=(7,), bias=False, activation="tanh")
     return model, torch.randn(N, 5), SimpleNamespace(model=model, classes=CLASSES)
+
+
+def unrecorded(seed: int = 0) -> SimpleNamespace:
+    """A procedure's context that keeps what is logged in ``rows``, by step."""
+    rows: dict[int, dict[str, float]] = {}
+    return SimpleNamespace(
+        seed=seed,
+        data_dir=Path(),
+        rows=rows,
+        stop=StopRequest(),
+        begin=lambda description: None,
+        log=rows.__setitem__,
+        show=lambda step, loss: None,
+    )

@@ -14,6 +14,8 @@ from regrun.papers.exact_inductive_bias.quadratic_form import (
     posterior_error,
     sankaran,
 )
+from regrun.papers.exact_inductive_bias.study import KernelBias
+from samples import unrecorded
 
 
 @pytest.mark.parametrize("log10", [-0.5, -2, -8, -40])
@@ -64,3 +66,12 @@ def test_the_fit_to_losses_has_their_distribution() -> None:
     assert math.exp(fitted_log_below(losses, level)) == pytest.approx(0.05, rel=0.2)
     for x in (5.0, 15.0):
         assert sankaran(x, 12, 20) == pytest.approx(stats.ncx2.logcdf(x, 12, 20), rel=0.05)
+
+
+def test_smaller_errors_need_more_bits_and_draws_agree() -> None:
+    found = KernelBias(dimension=3, samples=20, test_samples=20, error=0.03, draws=50_000)(unrecorded())  # type: ignore[arg-type]
+    bits = [found[f"bias_bits_at/error={e:g}"] for e in KernelBias.ERRORS]
+    assert bits == sorted(bits, reverse=True)
+    assert bits[0] > bits[1] > 0
+    assert found["bias_bits"] == bits[2]
+    assert found["monte_carlo_ratio"] == pytest.approx(1, abs=0.15)  # of 500 draws

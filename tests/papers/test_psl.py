@@ -14,7 +14,7 @@ from torch import Tensor
 from regrun.data.feedback import Feedback
 from regrun.errors import TrainingDivergedError
 from regrun.papers.psl import MatrixFactorization, ndcg, rankings, recall
-from samples import double
+from samples import double, unrecorded
 
 
 def test_ndcg_is_scikit_learns() -> None:
@@ -58,14 +58,8 @@ def test_a_factorization_that_diverges_says_so() -> None:
     parts = [torch.rand(8, 30, generator=generator) < 0.3 for _ in range(3)]
     data = SimpleNamespace(load=lambda data_dir, seed: Feedback(*parts))
     shown: list[float] = []
-    context = SimpleNamespace(
-        data_dir=None,
-        seed=0,
-        begin=lambda description: None,
-        stop=SimpleNamespace(requested=False),
-        log=lambda step, row: None,
-        show=lambda step, loss: shown.append(loss),
-    )
+    context = unrecorded()
+    context.show = lambda step, loss: shown.append(loss)
 
     def loss(positive: Tensor, negatives: Tensor) -> Tensor:
         return (positive - negatives.mean(1)).mean() * (math.nan if len(shown) == 2 else 1)
