@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from conftest import SMALL, Command
 from regrun.papers.ferkd import CropDistillation
 from regrun.procedures.distillation import Distillation
 from regrun.regularizers import RegionLabels, SoftTargets
@@ -48,6 +50,9 @@ def test_of_no_crops_there_is_no_accuracy(monkeypatch: pytest.MonkeyPatch) -> No
     assert found["region_accuracy/region=unsure"] == pytest.approx(0.4)  # of equals the first class
 
 
-def test_a_student_has_to_tell_regions() -> None:
-    with pytest.raises(ValueError, match="choose regularizer=region_labels"):
-        procedure(SoftTargets())
+def test_a_student_has_to_tell_regions(regrun: Command, tmp_path: Path) -> None:
+    words = ("procedure=ferkd/crop_distillation", "regularizer=soft_targets")
+    regions = regrun("experiment=ferkd", *words, *SMALL)
+    assert regions.code == 2
+    assert "choose regularizer=region_labels" in regions.err
+    assert not list(tmp_path.rglob("result.json"))
