@@ -21,7 +21,11 @@ if hasattr(signal, "SIGHUP"):  # under nohup it is ignored, by what the tests st
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 CHECKOUT = Path(__file__).parents[1]
 COSTLY = {"reproduced", "undisturbed"}  # fixtures that each worker would set up for itself
-SMOKE = ("experiment=grokking", "scale=smoke", "logger=csv")
+SMALL = ("scale=smoke", "logger=csv")  # of any experiment
+SMOKE = ("experiment=grokking", *SMALL)
+needs_data = pytest.mark.skipif(
+    "REGRUN_DATA" not in os.environ, reason="REGRUN_DATA does not say where the real data lie"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,6 +52,9 @@ class Result:
     code: int
     out: str
     err: str
+
+
+Command = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)

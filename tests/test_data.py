@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -12,18 +13,23 @@ import pytest
 import torch
 import yaml
 
+from conftest import needs_data
 from regrun.data import (
+    BackCopy,
     BatchList,
     BatchStream,
     CleanLabels,
     LabelNoise,
     ModularArithmetic,
     OriginalPixels,
+    Prototypes,
     Samples,
+    ShakespeareWords,
     SparseParity,
     memory,
     torchvision_images,
 )
+from regrun.data.feedback import LatentTastes, MovieLens100k
 from regrun.data.generators import seed_generators
 from regrun.data.modular_arithmetic import DIVISION, OPERATIONS, is_prime
 from regrun.data.sparse_parity import draw_distinct
@@ -304,3 +310,79 @@ def test_a_seed_that_would_repeat_another_is_refused(seed: Any) -> None:
             build(COMPONENTS[f"dataset {name}"]).load(HERE, seed)
     with pytest.raises(ValueError, match=r"^seed"):
         seed_generators(seed)
+
+
+# -------------------------------------------------------------------------------- prototypes and words
+
+
+def test_prototypes_lie_around_unit_vectors() -> None:
+    splits = Prototypes(classes=50, dimensions=8, noise=0.1, train=200, test=3).load(HERE, 0)
+    assert splits.sizes == {"train samples": 10_000, "test samples": 150}
+    means = torch.stack([splits.train.x[splits.train.y == c].mean(0) for c in range(50)])
+    torch.testing.assert_close(means.norm(dim=1), torch.ones(50), atol=0.04, rtol=0)
+    away = splits.train.x - means[splits.train.y]
+    assert float(away.std()) == pytest.approx(0.1, rel=0.02)
+    quiet = Prototypes(classes=50, dimensions=8, noise=0.0, train=1, test=1).load(HERE, 3)
+    torch.testing.assert_close(quiet.train.x, quiet.test.x)
+
+
+def play(tmp_path: Path) -> Path:
+    text = "To be, or not to be: that is\n" * 40 + "the rest is silence!\n" * 40
+    (tmp_path / "tinyshakespeare.txt").write_text(text)
+    return tmp_path
+
+
+def test_words_are_predicted_from_those_before_them(tmp_path: Path) -> None:
+    dataset = ShakespeareWords(vocabulary=13, context=3, validation=20)
+    splits = dataset.load(play(tmp_path), 0)
+    assert splits.validation is not None
+    assert len(splits.validation) == 20
+    # 11 marks in a line of the first kind, 6 in one of the second; the last tenth is of the second.
+    assert len(splits.train) + 20 == (40 * 11 + 40 * 6) * 9 // 10 - 3
+    assert int(splits.train.y.max()) == 12
+    # The test part repeats with a period of six.
+    order = {tuple(x.tolist()): int(y) for x, y in zip(splits.test.x, splits.test.y, strict=True)}
+    for x, y in zip(splits.test.x, splits.test.y, strict=True):
+        assert order[tuple(x.tolist())] == int(y)
+    with pytest.raises(ValueError, match="words, and vocabulary is 500"):
+        ShakespeareWords(vocabulary=500).load(tmp_path, 0)
+    with pytest.raises(ValueError, match="there is no"):
+        ShakespeareWords().load(tmp_path / "nowhere", 0)
+
+
+@needs_data
+def test_shakespeare_has_words_enough() -> None:
+    splits = ShakespeareWords(train_limit=100, test_limit=50).load(Path(os.environ["REGRUN_DATA"]), 0)
+    assert splits.sizes == {"train samples": 100, "test samples": 50}
+    assert "unknown" in splits.notes[0]
+
+
+# --------------------------------------------------------------------------------- feedback and copies
+
+
+def test_feedback_is_split_by_user_and_disjoint(tmp_path: Path) -> None:
+    feedback = LatentTastes(users=40, items=90, most=40).load(HERE, 0)
+    parts = torch.stack([feedback.train, feedback.validation, feedback.test]).long()
+    assert int(parts.sum(0).amax()) == 1
+    liked = parts.sum((0, 2))
+    assert int(liked.amin()) >= 20
+    assert int(liked.amax()) <= 40
+    assert torch.equal(feedback.test.sum(1), (liked / 10).round().long())
+    with pytest.raises(ValueError, match=r"there is no .*u\.data"):
+        MovieLens100k().load(tmp_path, 0)
+    (tmp_path / "ml-100k").mkdir()
+    rows = [f"{user}\t{item}\t{rating}\t0" for user, item, rating in ((1, 1, 5), (1, 2, 3), (943, 1682, 4))]
+    (tmp_path / "ml-100k" / "u.data").write_text("\n".join(rows))
+    found = MovieLens100k().liked(tmp_path, torch.Generator())
+    assert found.nonzero().tolist() == [[0, 0], [942, 1681]]
+
+
+def test_after_a_trigger_the_symbol_before_it_comes_again() -> None:
+    splits = BackCopy(symbols=12, triggers=2, length=30, train=200, test=5).load(HERE, 0)
+    x, y = splits.train.x, splits.train.y
+    assert bool((x[:, 0] == 12).all())
+    assert torch.equal(x[:, 1:], y[:, :-1])
+    copies = (x[:, 2:] < 2) & (x[:, 1:-1] < 12)
+    assert bool((y[:, 2:][copies] == x[:, 1:-1][copies]).all())
+    assert int(copies.sum()) > 100
+    assert int(y.amax()) < 12

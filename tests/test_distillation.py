@@ -36,13 +36,4 @@ def test_a_student_must_listen(regrun: Callable[..., Result], tmp_path: Path) ->
     alone = regrun("dataset=sparse_parity", "regularizer=soft_targets", "steps=2", "logger=csv")
     assert alone.code == 2
     assert "choose procedure=distillation" in alone.err
-    regions = regrun(
-        "experiment=ferkd",
-        "scale=smoke",
-        "procedure=ferkd/crop_distillation",
-        "regularizer=soft_targets",
-        "logger=csv",
-    )
-    assert regions.code == 2
-    assert "choose regularizer=region_labels" in regions.err
     assert not list(tmp_path.rglob("result.json"))

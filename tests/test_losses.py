@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from regrun.losses import (
+    BayesianRanking,
     Bootstrap,
     ClassificationLoss,
     CrossEntropy,
@@ -41,6 +42,7 @@ from regrun.probability_maps import (
     sparsemax,
     stablemax,
 )
+from samples import double
 
 MAPS = [
     Softmax(),
@@ -496,3 +498,28 @@ def test_parameters_out_of_range_are_refused(make: Callable[[], object]) -> None
 def test_the_logarithm_of_an_exact_zero_is_no_loss(kind: ProbabilityMap) -> None:
     with pytest.raises(ValueError, match="probabilities above 0"):
         CrossEntropy(kind)
+
+
+# ---------------------------------------------------------------------------------- losses of rankings
+
+
+@pytest.mark.parametrize("surrogate", ["tanh", "relu", "arctan"])
+def test_every_surrogate_lies_between_the_indicator_and_the_exponential(surrogate: str) -> None:
+    d = torch.linspace(-1, 1, 2001, dtype=torch.float64)
+    # At a temperature of 1 the loss of a single negative is the surrogate's logarithm.
+    loss = PairwiseSoftmax(surrogate, 1.0)
+    found = torch.stack([loss(torch.zeros(1).double(), value.view(1, 1)).exp() for value in d])
+    assert bool((found <= d.exp() + 1e-7).all())
+    assert bool((found >= (d >= 0).double() - 1e-12).all())
+
+
+def test_the_exponential_is_softmax_loss_over_the_negatives() -> None:
+    positive, negatives = double(7) / 4, double(7, 9, seed=1) / 4
+    expected = torch.logsumexp((negatives - positive[:, None]) / 0.2, 1) - math.log(9)
+    torch.testing.assert_close(PairwiseSoftmax("exp", 0.2)(positive, negatives), expected.mean())
+    bpr = -F.logsigmoid((positive[:, None] - negatives) / 0.2).mean()
+    torch.testing.assert_close(BayesianRanking(0.2)(positive, negatives), bpr)
+    with pytest.raises(ValueError, match="surrogate must be one of"):
+        PairwiseSoftmax("cosh")
+    with pytest.raises(ValueError, match="temperature"):
+        BayesianRanking(0.0)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.spatial.distance import jensenshannon
-from sklearn.metrics import ndcg_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
 from regrun.data import Features, Tokens
-from regrun.data.feedback import Feedback
-from regrun.errors import TrainingDivergedError
 from regrun.measures import (
     activations,
     adaptive_codes,
@@ -60,8 +55,6 @@ from regrun.measures.redundancy import correlations
 from regrun.measures.share import share, unless_nan
 from regrun.models import MLP, Quadratic
 from regrun.models.residues import residue_functions
-from regrun.papers.psl import MatrixFactorization, rankings
-from regrun.papers.sparsemax import jensen_shannon
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -414,55 +407,6 @@ def test_massive_activations_are_found() -> None:
 def test_sinks_are_found_by_hand() -> None:
     even = torch.ones(1, 1, 4, 4).tril()
     assert float(sink_share(even / even.sum(-1, keepdim=True))) == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3)
-
-
-def test_items_of_equal_score_share_their_places() -> None:
-    """Against scikit-learn, which averages over the orders of ties, and whatever the items' order."""
-    users, items = 40, 30
-    scores = torch.randint(4, (users, items), generator=seeded()).double()
-    liked, more = (torch.rand(users, items, generator=seeded(k)) < 0.2 for k in (1, 2))
-    found = rankings(scores, SimpleNamespace(test=liked, validation=more))  # type: ignore[arg-type]
-    assert found["ndcg"] == pytest.approx(ndcg_score(liked[liked.any(1)], scores[liked.any(1)], k=20))
-    order = torch.randperm(items, generator=seeded())
-    shuffled = SimpleNamespace(test=liked[:, order], validation=more[:, order])
-    again = rankings(scores[:, order], shuffled)  # type: ignore[arg-type]
-    assert again == pytest.approx(found)
-    # All the same is chance: 20 of 30 are found.
-    same = rankings(torch.zeros(users, items), SimpleNamespace(test=liked, validation=more))  # type: ignore[arg-type]
-    assert same["recall"] == pytest.approx(20 / 30)
-    scores[3, 4] = math.nan
-    assert all(map(math.isnan, rankings(scores, SimpleNamespace(test=liked, validation=more)).values()))  # type: ignore[arg-type]
-
-
-def test_the_divergence_of_sparse_probabilities_is_scipys() -> None:
-    p = torch.tensor([[0.5, 0.5, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.25, 0.75, 0.0, 0.0]])
-    q = torch.tensor([[0.2, 0.3, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0], [0.25, 0.75, 0.0, 0.0]])
-    distances = jensenshannon(p.double(), q.double(), axis=1)  # the square roots of divergences
-    expected = torch.from_numpy(distances**2)
-    torch.testing.assert_close(jensen_shannon(p.double(), q.double()), expected, rtol=0, atol=1e-7)
-    assert float(jensen_shannon(p, q)[1]) == pytest.approx(math.log(2))
-
-
-def test_a_factorization_that_diverges_says_so() -> None:
-    generator = seeded()
-    parts = [torch.rand(8, 30, generator=generator) < 0.3 for _ in range(3)]
-    data = SimpleNamespace(load=lambda data_dir, seed: Feedback(*parts))
-    shown: list[float] = []
-    context = SimpleNamespace(
-        data_dir=None,
-        seed=0,
-        begin=lambda description: None,
-        stop=SimpleNamespace(requested=False),
-        log=lambda step, row: None,
-        show=lambda step, loss: shown.append(loss),
-    )
-
-    def loss(positive: Tensor, negatives: Tensor) -> Tensor:
-        return (positive - negatives.mean(1)).mean() * (math.nan if len(shown) == 2 else 1)
-
-    with pytest.raises(TrainingDivergedError, match="the loss became nan at step 3"):
-        MatrixFactorization(data, loss, width=4, epochs=5, negatives=2)(context)  # type: ignore[arg-type]
-    assert len(shown) == 2
 
 
 def test_a_power_law_has_its_exponent_as_slope() -> None:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from regrun.data import Features, Tokens
-from regrun.models import MLP, OneHotLinear, Transformer
+from regrun.models import MLP, NeuralNGram, OneHotLinear, Transformer
 
 PAIRS = Tokens(113, 2)
 
@@ -75,3 +75,13 @@ def test_a_model_that_does_not_fit_is_refused() -> None:
         Transformer(PAIRS, 113, width=130)
     with pytest.raises(ValueError, match="at least 1"):
         MLP(PAIRS, 113, hidden=[])
+
+
+def test_an_ngram_reads_its_words_in_order() -> None:
+    torch.manual_seed(0)
+    model = NeuralNGram(Tokens(9, 3), 9, embedding=4, hidden=5)
+    x = torch.tensor([[1, 2, 3], [3, 2, 1]])
+    output = model(x)
+    assert output.logits.shape == (2, 9)
+    assert not torch.allclose(output.logits[0], output.logits[1])
+    torch.testing.assert_close(output.logits, output.features @ model.head.weight.T)

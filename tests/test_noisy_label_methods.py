@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from conftest import SMALL, Command, needs_data, records
 from regrun.contracts.output import as_output
 from regrun.data import Batch, Features
 from regrun.models import MLP, Output
@@ -347,3 +350,16 @@ def test_elr_cancels_the_pull_of_a_wrong_label() -> None:
     assert z.grad is not None
     assert z.grad[0, 0].item() < 0 < alone
     assert math.isfinite(z.grad.sum().item())
+
+
+@needs_data
+def test_the_memory_of_elr_travels_with_the_checkpoint(regrun: Command, tmp_path: Path) -> None:
+    words = ("experiment=label_noise", *SMALL, f"data_dir={os.environ['REGRUN_DATA']}", "regularizer=elr")
+    assert regrun(*words).code == 0
+    (record,) = records(tmp_path)
+    state = torch.load(record / "checkpoint.ckpt", weights_only=True)["state_dict"]
+    memory = state["regularizers.elr.targets"]
+    assert memory.shape == (60, 10)
+    weight = 1 - 0.7**2  # after two epochs of two steps
+    torch.testing.assert_close(memory.sum(1), torch.full((60,), weight), atol=1e-3, rtol=0)
+    assert "best" in state

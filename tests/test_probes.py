@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,12 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrun.data import Batch, Features, Samples, Splits
+from regrun.contracts.output import as_output
+from regrun.data import BackCopy, Batch, Features, Samples, Splits
 from regrun.data.criteria import Classification, NextToken
-from regrun.models import MLP, Output
-from regrun.probability_maps import TaylorSoftmax
+from regrun.measures.outliers import kurtosis
+from regrun.models import MLP, Output, SmallTransformer
+from regrun.models.attention import DotProductAttention
+from regrun.probability_maps import Softpick, TaylorSoftmax
 from regrun.probes import (
     ActivationCodes,
+    AttentionPatterns,
     Calibration,
     FeatureRedundancy,
     FeatureSpectrum,
@@ -34,7 +39,9 @@ from regrun.probes import (
     WeightNorms,
 )
 from regrun.probes.base import Trial
+from regrun.probes.samples import gigabytes
 from regrun.probes.softmax_collapse import is_collapsed
+from samples import double
 
 
 @pytest.mark.parametrize(
@@ -221,3 +228,39 @@ def test_collapse_is_about_several_classes() -> None:
     task = task_with(model, torch.full((20,), 3))
     with pytest.raises(ProbeError, match="the samples are of one class"):
         NeuralCollapse().attach(task, Trial(model(torch.zeros(2, 4)), "32-true"))
+
+
+def patterns(model: SmallTransformer, x: Tensor) -> dict[str, float]:
+    samples = Samples(x, x, x)
+    inputs = SimpleNamespace(prepare=lambda x: x)
+    task = SimpleNamespace(model=model, inputs=inputs, splits_on_device=lambda: Splits(samples, samples))
+    probe = AttentionPatterns(samples=len(x))
+    probe.attach(task, SimpleNamespace())  # type: ignore[arg-type]
+    return {name: float(value) for name, value in probe.compute(task).items()}  # type: ignore[arg-type]
+
+
+def test_patterns_tell_sinks_and_zeros() -> None:
+    torch.manual_seed(0)
+    dataset = BackCopy(symbols=6, triggers=1, length=10, train=20, test=2)
+    x = dataset.load(Path(), 0).train.x
+    softmax, softpick = (
+        SmallTransformer(dataset.inputs, dataset.classes, make, width=8, heads=2, layers=2)
+        for make in (DotProductAttention, lambda: DotProductAttention(Softpick()))
+    )
+    even, rectified = patterns(softmax, x), patterns(softpick, x)
+    assert even["zero_share"] == 0
+    assert 0.2 < rectified["zero_share"] < 0.9
+    assert rectified["sink_rate"] == 0
+    assert even["sink_rate"] == 0  # an even spread over ten positions is no sink
+    hidden = []
+    hook = softmax.blocks[-1].register_forward_hook(lambda *seen: hidden.append(seen[2].detach()))
+    as_output(softmax.eval()(x))
+    hook.remove()
+    assert even["largest_activation"] >= float(hidden[0].abs().amax()) - 1e-5
+    assert kurtosis(double(200_000)) == pytest.approx(3, abs=0.05)
+    assert kurtosis(torch.tensor([-1.0, 1.0])) == 1
+
+
+def test_sizes_are_rounded_up() -> None:
+    assert gigabytes(1e9) == "4 GB"
+    assert gigabytes(1) == "0.1 GB"
