@@ -640,7 +640,8 @@ MEASURES: dict[str, Callable[[Tensor, Tensor], Any]] = {
         t, y, torch.Generator().manual_seed(0)
     ),
 }
-NO_MEASURES = ("looking.", "timing.", "lanczos.", "band_lanczos.", "landscape.Loss")  # of networks, or clocks
+# Of networks, clocks, and bases of layers that are taken apart in float64.
+NO_MEASURES = ("looking.", "timing.", "lanczos.", "band_lanczos.", "landscape.Loss", "interaction_basis.")
 
 
 def parts(found: Any) -> Iterator[Tensor]:

@@ -59,7 +59,8 @@ def test_a_commit_is_edited_by_code_and_not_by_what_is_recorded(
         who = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(tmp_path)]
         return subprocess.run(["git", *who, *words], check=True, capture_output=True, text=True).stdout
 
-    code, entry = tmp_path / "src" / "regrun" / "environment.py", tmp_path / "outputs" / "ledger" / "a.json"
+    code = tmp_path / "src" / "regrun" / "runs" / "environment.py"
+    entry = tmp_path / "outputs" / "ledger" / "a.json"
     for file in (code, entry):
         file.parent.mkdir(parents=True)
         file.write_text("1\n")

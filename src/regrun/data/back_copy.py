@@ -12,7 +12,7 @@ from regrun.contracts.samples import Samples, Splits
 from regrun.data.base import Dataset
 from regrun.data.criteria import NextToken
 from regrun.data.generators import generator_of
-from regrun.data.memory import check_memory
+from regrun.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
 

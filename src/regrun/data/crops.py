@@ -15,7 +15,7 @@ from regrun.data.base import Dataset
 from regrun.data.derived import Derived
 from regrun.data.generators import generator_of
 from regrun.data.images import stratified
-from regrun.data.memory import check_memory
+from regrun.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from regrun.data.files import misspelt
 from regrun.data.generators import generator_of
-from regrun.data.memory import check_memory
+from regrun.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from regrun.data.image_cache import Arrays
-from regrun.data.memory import check_memory
 from regrun.errors import one_line
+from regrun.memory import check_memory
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
 NAMED_AT_MOST = 5

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from regrun.data.memory import check_memory
 from regrun.data.operation_table import OperationTable
 from regrun.errors import nearest
+from regrun.memory import check_memory
 from regrun.ranges import check_whole
 
 # Each takes int64 a and b and gives a value that is then reduced modulo p.

@@ -7,8 +7,8 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from regrun.data.memory import check_memory
 from regrun.data.operation_table import OperationTable
+from regrun.memory import check_memory
 from regrun.ranges import check_whole
 
 MOST = 7  # points; 5040 elements have 25 million pairs

@@ -10,7 +10,7 @@ from regrun.contracts.inputs import Features
 from regrun.contracts.samples import Samples, Splits
 from regrun.data.base import Dataset
 from regrun.data.generators import generator_of
-from regrun.data.memory import check_memory
+from regrun.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
 

@@ -15,7 +15,7 @@ from regrun.data.base import Dataset, check_fraction
 from regrun.data.criteria import ObservedSeries
 from regrun.data.files import misspelt
 from regrun.data.generators import generator_of
-from regrun.data.memory import check_memory
+from regrun.memory import check_memory
 from regrun.ranges import check_finite, check_whole
 
 BYTES_OF_A_TIME = 64  # in a tuple, and while it is made

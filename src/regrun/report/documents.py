@@ -266,7 +266,7 @@ def facts(entry: Entry) -> list[str]:
     several = {arm.seeds for arm in entry.arms.values()}
     number = count(entry.least_seeds, "seed")
     if len(several) > 1:
-        number = f"{entry.least_seeds} to {entry.most_seeds} seeds"
+        number = f"{entry.least_seeds} to {count(entry.most_seeds, 'seed')}"
     lines = [
         f"{count(len(entry.arms), 'arm')}, {number}; {count(entry.cost.runs, 'run')}, "
         f"{duration(entry.cost.wall_seconds)} of run time, "

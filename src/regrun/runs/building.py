@@ -10,9 +10,9 @@ from typing import Any
 from regrun.config.placement import check_components
 from regrun.config.whitelist import check_target_names, make_importable, trusted_packages
 from regrun.contracts.procedure import Procedure
-from regrun.data.memory import too_large
 from regrun.errors import UserError, one_line
 from regrun.loggers.base import Logger
+from regrun.memory import too_large
 
 
 def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:

@@ -15,9 +15,9 @@ from regrun.config.identity import fingerprint
 from regrun.console import Display, complain
 from regrun.contracts.procedure import Description, Procedure, Stage
 from regrun.contracts.stopping import StoppedError, StopRequest
-from regrun.data.memory import too_large
 from regrun.errors import UserError, naming_full_disks, one_line
 from regrun.loggers.base import Logger, RunInfo
+from regrun.memory import too_large
 from regrun.records.damage import DamagedError
 from regrun.records.record import Record, RecordBusyError, Status
 from regrun.runs.building import build

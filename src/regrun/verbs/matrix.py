@@ -15,6 +15,7 @@ from regrun.console import OUT
 from regrun.errors import UserError
 from regrun.matrix.config import load_table, tables
 from regrun.matrix.running import InterruptedTableError, Runner
+from regrun.plural import count
 from regrun.verbs.options import Options, positive, seed_count
 
 EPILOG = "exit codes: 0 every cell has a value; 1 a cell has none; 2 something you can mend; 130 interrupted"
@@ -40,7 +41,7 @@ def run(words: Sequence[str]) -> int:
     runner = Runner(options.name, table, overrides, outputs, options.config_dir)
     if options.record and (any(runner.changes) or table.seeds < FEWEST_SEEDS):
         raise UserError(
-            f"--record: the ledger is for a table as it stands, with at least {FEWEST_SEEDS} seeds, not with "
+            f"--record: the ledger is for a table as it stands, with at least {count(FEWEST_SEEDS, 'seed')}, not with "
             + (" ".join(runner.changes) or f"{table.seeds}")
         )
     runner.announce()

@@ -148,7 +148,7 @@ def looks(seeds: int, most: int | None) -> list[int]:
     if most is None:
         return [seeds]
     if most < seeds:
-        raise UserError(f"--until-decided {most} is less than the {seeds} seeds to begin with")
+        raise UserError(f"--until-decided {most} is less than the {number_of(seeds, 'seed')} to begin with")
     counts = [seeds]
     while counts[-1] < most:
         counts.append(min(2 * counts[-1], most))
@@ -167,7 +167,7 @@ def check_recordable(experiment: Experiment, seeds: int, wanted: Sequence[str] |
     if wanted is not None:
         raise UserError("--record: the ledger is for all arms")
     if seeds < FEWEST_SEEDS:
-        raise UserError(f"--record: a verdict needs at least {FEWEST_SEEDS} seeds, not {seeds}")
+        raise UserError(f"--record: a verdict needs at least {number_of(FEWEST_SEEDS, 'seed')}, not {seeds}")
 
 
 def check_one_code(reading: Reading) -> None:
@@ -225,7 +225,7 @@ def announce(
         if not missing
         else ", of unknown cost"
         if left is None
-        else f", about {duration(left)} on {cores} cores"
+        else f", about {duration(left)} on {number_of(cores, 'core')}"
     )
     seeds = len({run.seed for run in runs})
     OUT.print(
