@@ -29,7 +29,6 @@ class Cutout(nn.Module):
         self.fill = fill
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         n, _, height, width = x.shape
         hidden = [
             self._hidden(torch.randint(side, (n, 1), device=x.device), side) for side in (height, width)

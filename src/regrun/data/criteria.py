@@ -22,7 +22,6 @@ class Classification(Criterion):
     best = "accuracy"
 
     def check(self, y: Tensor, classes: int) -> None:
-        """See ``Criterion``."""
         check_classes(y, classes)
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
@@ -90,7 +89,6 @@ class NextToken(Criterion):
     scores = ("loss", "accuracy")
 
     def check(self, y: Tensor, classes: int) -> None:
-        """See ``Criterion``."""
         check_classes(y, classes)
 
     def loss(self, output: Output, batch: Batch) -> Tensor:

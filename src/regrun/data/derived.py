@@ -31,11 +31,9 @@ class Derived(Dataset):
         self.validation = dataset.validation
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return self.dataset.files(data_dir)
 
     def is_at_hand(self, data_dir: Path) -> bool:
-        """See ``Dataset``."""
         return self.dataset.is_at_hand(data_dir)
 
 
@@ -59,7 +57,6 @@ class Downsampled(Derived):
         self.inputs = replace(dataset.inputs, shape=(channels, height // factor, width // factor))
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """See ``Dataset``."""
         splits = self.dataset.load(data_dir, seed)
         validation = None if splits.validation is None else self._shrink(splits.validation)
         return Splits(self._shrink(splits.train), self._shrink(splits.test), validation, splits.notes)

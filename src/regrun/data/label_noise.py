@@ -68,7 +68,6 @@ class SymmetricNoise(LabelNoise):
         self.include_true = include_true
 
     def corrupt(self, truth: TrueLabels, generator: torch.Generator) -> Tensor:
-        """See the class."""
         return redraw_labels(truth.y, len(truth.names), self.rate, generator, self.include_true)
 
     def warning(self, classes: int) -> str:
@@ -126,7 +125,6 @@ class PairFlip(LabelNoise):
         self.rate = check_rate(rate)
 
     def corrupt(self, truth: TrueLabels, generator: torch.Generator) -> Tensor:
-        """See the class."""
         return flip_share(
             truth.y, self.rate, torch.arange(1, len(truth.names) + 1) % len(truth.names), generator
         )
@@ -156,7 +154,6 @@ class InstanceDependentNoise(LabelNoise):
         self.spread = spread
 
     def corrupt(self, truth: TrueLabels, generator: torch.Generator) -> Tensor:
-        """See the class."""
         x, y, classes = truth.x, truth.y, len(truth.names)
         low, high = (
             torch.special.ndtr(torch.tensor((end - self.rate) / self.spread, dtype=torch.float64))
@@ -200,7 +197,6 @@ class RandomLabels(LabelNoise):
         self.share = share
 
     def corrupt(self, truth: TrueLabels, generator: torch.Generator) -> Tensor:
-        """See the class."""
         noisy = truth.y.clone()
         chosen = torch.rand(len(noisy), generator=generator) < self.share
         noisy[chosen] = torch.randint(len(truth.names), (int(chosen.sum()),), generator=generator)

@@ -68,7 +68,6 @@ class PhysioNet2012(Dataset):
         self.criterion = ObservedSeries(sigma)
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return [data_dir / self.FOLDER]
 
     def is_at_hand(self, data_dir: Path) -> bool:

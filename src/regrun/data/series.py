@@ -153,7 +153,6 @@ class ETTh1(Dataset):
         self.criterion = ObservedSeries(sigma)
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return [data_dir / self.FILE]
 
     def load(self, data_dir: Path, seed: int) -> Splits:

@@ -48,7 +48,6 @@ class TinyShakespeare(Dataset):
         self.criterion = NextToken()
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return [data_dir / FILE]
 
     def load(self, data_dir: Path, seed: int) -> Splits:

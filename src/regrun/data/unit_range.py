@@ -26,5 +26,4 @@ class UnitRange(Derived):
         self.inputs = replace(dataset.inputs, mean=(0.0,) * channels, std=(1.0,) * channels)
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """See ``Dataset``."""
         return self.dataset.load(data_dir, seed)

@@ -59,7 +59,6 @@ class ShakespeareWords(Dataset):
         self.classes = vocabulary
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return [data_dir / FILE]
 
     def load(self, data_dir: Path, seed: int) -> Splits:

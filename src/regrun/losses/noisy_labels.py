@@ -25,7 +25,6 @@ class GeneralizedCrossEntropy(ClassificationLoss):
         self.q = q
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         return -expected(torch.expm1(self.q * logits.log_softmax(-1)), y) / self.q
 
 
@@ -45,7 +44,6 @@ class Bootstrap(ClassificationLoss):
         self.hard = hard
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         log_p = logits.log_softmax(-1)
         # The soft version is differentiated through the prediction, too: the paper's minimum-entropy term.
         own = F.one_hot(log_p.argmax(-1), log_p.shape[-1]).to(log_p) if self.hard else log_p.exp()
@@ -73,7 +71,6 @@ class ForwardCorrection(ClassificationLoss):
         self.rate = rate
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         classes = logits.shape[-1]
         if classes < 2:
             raise ValueError(f"symmetric label noise needs at least 2 classes, got {classes}")

@@ -62,5 +62,4 @@ class BayesianRanking:
         self.temperature = temperature
 
     def __call__(self, positive: Tensor, negatives: Tensor) -> Tensor:
-        """See ``PairwiseSoftmax``."""
         return F.softplus((negatives - positive[:, None]) / self.temperature).mean()

@@ -24,5 +24,4 @@ class SparseSoftmaxLoss(ClassificationLoss):
         self.probability_map = SparseSoftmax(k)
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         return largest(logits, self.k)[0].logsumexp(-1) - expected(logits, y)

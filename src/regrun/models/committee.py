@@ -56,7 +56,6 @@ class Committee(nn.Module):
         return h + self.curvature / 2 * h.square()
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         x = x.flatten(1)
         features = self.activate(x, self.weight)
         with torch.no_grad():

@@ -19,7 +19,6 @@ class Residual(nn.Module):
         self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return x + self.inner(x)
 
 

@@ -44,7 +44,6 @@ class GaussianAttention(Attention):
         self.ridge = ridge
 
     def forward(self, q: Tensor, k: Tensor, causal: bool) -> Tensor:
-        """See ``Attention``."""
         if self.tokens is None:
             weights = gaussian(q, k)
             return weights.tril() if causal else weights
@@ -53,7 +52,6 @@ class GaussianAttention(Attention):
             return (near.mT @ inverse @ near).to(q.dtype)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-        """See ``Attention``."""
         if self.visible or self.tokens is None:
             return super().mix(q, k, v, causal)
         near, inverse = self.factors(q, k, causal)

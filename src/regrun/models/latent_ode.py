@@ -60,7 +60,6 @@ class LatentODE(nn.Module):
         self.register_buffer("gaps", gaps[:, None], persistent=False)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         x = x.to(self.decoder.weight.dtype)
         gaps = self.get_buffer("gaps").to(x.dtype).expand(len(x), -1, 1)
         _, last = self.encoder(torch.cat([x, gaps], -1).flip(1))
@@ -105,7 +104,6 @@ class ODERNN(nn.Module):
         self.decoder = nn.Linear(state, classes)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         x = x.to(self.decoder.weight.dtype)
         state = x.new_zeros(len(x), self.cell.hidden_size)
         observed = x[..., self.series.channels :].any(-1, keepdim=True)

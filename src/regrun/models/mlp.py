@@ -82,6 +82,5 @@ class MLP(nn.Module):
                     weight.mul_(init_scale)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         features = self.body(x)
         return Output(self.head(features), features)

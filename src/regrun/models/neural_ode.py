@@ -84,7 +84,6 @@ class NeuralODE(nn.Module):
         self.head = nn.Linear(self.flatten.size, classes)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         states, aux = self.dynamics(self.flatten(x, self.head.weight.dtype), (0.0, self.span))
         return Output(self.head(states[-1]), states[-1], aux)
 
@@ -115,7 +114,6 @@ class TrajectoryODE(nn.Module):
         self.dynamics = OrdinaryDynamics(field, solver or ODESolver())
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         dtype = next(self.parameters()).dtype
         states, aux = self.dynamics(x.to(dtype), self.initial.times)
         return Output(states[1:].transpose(0, 1), None, aux)

@@ -76,7 +76,6 @@ class NeuralSDE(nn.Module):
         self.head = nn.Linear(size, classes)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         paths = 1 if self.training else self.paths
         start = self.stem(self.flatten(x, self.stem.weight.dtype)).repeat(paths, 1)
         states, aux = self.dynamics(start, (0.0, self.span))
@@ -119,7 +118,6 @@ class TrajectorySDE(nn.Module):
         self.dynamics = NoisyDynamics(drift, LinearDiffusion(size), solver or SDESolver())
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         dtype = next(self.parameters()).dtype
         start = x.to(dtype).repeat_interleave(self.paths, 0)
         states, aux = self.dynamics(start, self.initial.times)

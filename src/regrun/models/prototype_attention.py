@@ -61,6 +61,5 @@ class PrototypeAttention(nn.Module):
         return found
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         weights = self.weights(x)
         return Output(weights @ self.values, weights)

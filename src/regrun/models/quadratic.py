@@ -49,6 +49,5 @@ class Quadratic(nn.Module):
             nn.init.normal_(weight, std=scale / (2 * hidden) ** (1 / 3))
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         features = self.norm(self.dropout(self.first(x)).square())
         return Output(self.head(features), features)

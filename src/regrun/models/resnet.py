@@ -24,7 +24,6 @@ class BasicBlock(nn.Module):
             self.shortcut = conv_bn(fan_in, fan_out, 1, stride)[:2]
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return F.relu(self.second(self.first(x)) + self.shortcut(x))
 
 
@@ -46,7 +45,6 @@ class PreActBlock(nn.Module):
             self.shortcut = nn.Conv2d(fan_in, fan_out, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         active = F.relu(self.norm1(x))
         kept = x if self.shortcut is None else self.shortcut(active)
         return self.conv2(self.dropout(F.relu(self.norm2(self.conv1(active))))) + kept
@@ -125,7 +123,6 @@ class PreActResNet(ResNet):
 
     @staticmethod
     def stem(channels: int, width: int) -> nn.Module:
-        """See ``ResNet``."""
         return nn.Conv2d(channels, width, 3, 1, 1, bias=False)
 
 

@@ -50,7 +50,6 @@ class Mixed(nn.Module):
         self.branches = nn.ModuleList(branches)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return torch.cat([branch(x) for branch in self.branches], 1)
 
 

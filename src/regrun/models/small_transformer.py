@@ -166,7 +166,6 @@ class SmallTransformer(nn.Module):
             nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor | Output:
-        """See the class."""
         states = self.embedding(x)
         states = states + self.positions[: states.shape[1]]
         for block in self.blocks:

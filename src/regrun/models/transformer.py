@@ -48,6 +48,5 @@ class Transformer(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         features = self.encoder(self.embedding(x))[:, -1]
         return Output(self.head(features), features)

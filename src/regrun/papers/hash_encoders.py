@@ -52,7 +52,6 @@ class HashCodes(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         seed_generators(context.seed)  # as training was: the same initial weights
         fresh = self.training.build(splits, context.seed, lambda step, metrics: None)
         train, test = (split_codes(task, split) for split in (splits.train, splits.test))

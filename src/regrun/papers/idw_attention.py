@@ -44,7 +44,6 @@ class PrototypeChecks(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         model = task.model.eval()
         assert isinstance(model, PrototypeAttention)
         x, x_test = (task.inputs.prepare(part.x).flatten(1) for part in (splits.train, splits.test))

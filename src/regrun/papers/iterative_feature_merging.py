@@ -131,7 +131,6 @@ class FeatureMerging(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         net = two_layers(task.model)
         x = inputs(task, splits.test)
 

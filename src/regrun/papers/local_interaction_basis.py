@@ -45,7 +45,6 @@ class InteractionBases(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         model = task.model
         assert isinstance(model, MLP)
         net = Affine(model)

@@ -89,7 +89,6 @@ class BatchSharpness(AfterTraining):
             raise ValueError(f"there are fewer than {self.batches[-1]} train samples")
 
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         train = splits.train
         everything = Batch(task.inputs.prepare(train.x), train.y, torch.arange(len(train)))
         generator = torch.Generator().manual_seed(context.seed)

@@ -106,7 +106,6 @@ class ActivationTrajectories(AfterTraining):
         self.starts = starts
 
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         rng = np.random.default_rng(context.seed)
         row: dict[str, float] = {}
         blocks = sorted(name for name in stage.curves if name.startswith("top_ratio/block="))

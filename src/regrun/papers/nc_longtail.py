@@ -35,7 +35,6 @@ class LongTailRecall(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         task.eval()
         found = [
             is_right(as_output(task.model(task.inputs.prepare(batch.x))).logits, batch.y)

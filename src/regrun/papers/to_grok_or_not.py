@@ -40,7 +40,6 @@ class NeuronPruning(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         train, test = features_of(task, splits.train), features_of(task, splits.test)
         head = linear_head(task.model).weight.double()
         functions = residue_functions(task.model)

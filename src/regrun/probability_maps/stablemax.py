@@ -55,9 +55,7 @@ class StableMax(ProbabilityMap):
     """``stablemax`` as a map."""
 
     def weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See the class."""
         return shares(scores, dim)
 
     def log_weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See ``ProbabilityMap``."""
         return log_shares(scores, dim)

@@ -42,13 +42,11 @@ class ActivationCodes(SampleProbe):
         self.points = points
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         if not activation_layers(task.model):
             raise ProbeError("the model has no activation functions that are modules")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         layers = activations(task.model, batch.x)
         codes = codes_of(layers)

@@ -32,7 +32,6 @@ class BlockGradients(SampleProbe):
         self.block = block
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         squares, total = torch.zeros((), dtype=torch.float64, device=batch.x.device), None
         blocks = max(1, len(batch.x) // self.block)

@@ -35,12 +35,10 @@ class FeatureRedundancy(SampleProbe):
         self.threshold = threshold
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_features(trial)
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         features = self.look(task).output.features
         assert features is not None
         distinct = distinct_units(features, self.threshold) / features.shape[1]

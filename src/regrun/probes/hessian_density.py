@@ -60,7 +60,6 @@ class HessianDensity(SampleProbe):
         self.centres = [*(-inner.flip(0)).tolist(), 0.0, *inner.tolist()]
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         need_full_precision(trial)
         with measuring(task.model):
@@ -68,7 +67,6 @@ class HessianDensity(SampleProbe):
             try_out("second derivatives", lambda: two.hessian_vector(two.gradient()))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         with measuring(task.model):
             landscape = self.landscape(task)
             generator = torch.Generator().manual_seed(0)

@@ -54,7 +54,6 @@ class CurvatureProbe(SampleProbe):
         self.vectors = vectors
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         need_full_precision(trial)
         with measuring(task.model):
@@ -86,7 +85,6 @@ class HessianSpectrum(CurvatureProbe):
     metrics = ("sharpness", "hessian_eigenvalue", "hessian_trace", "edge_of_stability")
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         with measuring(task.model):
             values, trace = self.spectrum(self.landscape(task))
         row: dict[str, float | Tensor] = {
@@ -109,7 +107,6 @@ class GaussNewtonSpectrum(CurvatureProbe):
     metrics = ("gauss_newton_eigenvalue", "gauss_newton_trace")
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         with measuring(task.model):
             values, trace = self.spectrum(self.landscape(task))
         row: dict[str, float | Tensor] = {

@@ -55,7 +55,6 @@ class LayerInformation(SampleProbe):
         self.kernel_samples = kernel_samples
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_classes(task)
         layers = activation_layers(task.model)
         if not layers:
@@ -64,7 +63,6 @@ class LayerInformation(SampleProbe):
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, clean = self.batch(task)
         row: dict[str, float | Tensor] = {}
         told = torch.zeros_like(self.peak)

@@ -34,14 +34,12 @@ class MassiveActivations(SampleProbe):
         super().__init__(samples, every, split)
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         if not blocks_of(task.model):
             raise ProbeError("the model has no transformer blocks")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         states = outputs_of(task.model, blocks_of(task.model), batch.x).values()
         ratios = torch.stack([top_ratio(hidden) for hidden in states])
@@ -70,14 +68,12 @@ class AttentionSinks(SampleProbe):
         super().__init__(samples, every, split)
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         if not attentions_of(task.model):
             raise ProbeError("the model has no attention whose weights can be seen")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         shares = torch.stack([sink_share(found) for found in attention_weights(task.model, batch.x)])
         row: dict[str, float | Tensor] = {

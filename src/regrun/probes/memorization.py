@@ -32,7 +32,6 @@ class Memorization(Probe):
         self.probability = MeanMetric(nan_strategy="disable")  # nan if one is, which sorting would hide
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
-        """See the class."""
         wrong = batch.y != clean
         # One minus the label's probability is ordered as its loss is, and lies in [0, 1].
         p = output.logits.float().softmax(1).gather(1, batch.y[:, None]).squeeze(1)
@@ -42,7 +41,6 @@ class Memorization(Probe):
         self.corrected.update(is_right(output.logits[wrong], clean[wrong]).float())
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         metrics = (self.memorized, self.corrected, self.separation, self.probability)
         memorized, corrected, separation, probability = (metric.compute() for metric in metrics)
         for metric in metrics:

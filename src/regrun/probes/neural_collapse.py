@@ -56,7 +56,6 @@ class NeuralCollapse(SampleProbe):
         super().__init__(samples, every, split)
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         need_classes(task)
         need_features(trial)
@@ -69,7 +68,6 @@ class NeuralCollapse(SampleProbe):
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         with overheard(activation_layers(task.model)) as layers:
             seen = self.look(task)
         features = seen.output.features

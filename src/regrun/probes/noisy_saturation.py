@@ -38,12 +38,10 @@ class NoisySaturation(SampleProbe):
         self.threshold = threshold
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         noise_of(task)
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         with measuring(task.model), torch.no_grad():
             output = as_output(task.model(batch.x))

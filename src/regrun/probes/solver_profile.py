@@ -36,7 +36,6 @@ class SolverProfile(Probe):
         self.profile: dict[str, float] = {}
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         if not need_solution(trial).segments:
             raise ProbeError("it needs one step size for the whole batch: per_sample=false")
 
@@ -65,7 +64,6 @@ class SolverProfile(Probe):
             self.profile |= {f"{name}/{t:.4g}": value for name, value in row.items()}
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         result: dict[str, float | Tensor] = dict(self.profile)
         self.profile.clear()
         return result

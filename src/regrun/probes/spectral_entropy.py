@@ -45,14 +45,12 @@ class SpectralEntropy(SampleProbe):
         self.time = time
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         need_classes(task)
         need_features(trial)
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         seen = self.look(task)
         features = seen.output.features
         assert features is not None

@@ -43,7 +43,6 @@ class TangentKernel(SampleProbe):
         self.memory_gb = memory_gb
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         n = min(self.samples, task.train_samples)
         size = sum(p.numel() for p in task.model.parameters() if p.requires_grad)
         held = n * (self.sketch or size)
@@ -58,7 +57,6 @@ class TangentKernel(SampleProbe):
         self.register_buffer("first", torch.zeros(n, n, dtype=torch.float64))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         with measuring(task.model):
             kernel = empirical_ntk(task.model, batch.x, self.sketch)

@@ -40,14 +40,12 @@ class TemperatureScaling(Probe):
         self.every = every
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_classes(task)
         if task.splits_on_device().validation is None:
             raise ProbeError("there is no validation split to fit a temperature to; set dataset.validation")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         splits = task.splits_on_device()
         assert splits.validation is not None
         temperature = fit_temperature(logits_of(task, splits.validation), splits.validation.y)

@@ -25,7 +25,6 @@ class WeightDistribution(Probe):
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         layers = [m.weight.double() for m in task.model.modules() if isinstance(m, LAYERS)]
         if not layers or any(bool(w.isnan().any()) for w in layers):
             return dict.fromkeys(self.metrics, float("nan"))

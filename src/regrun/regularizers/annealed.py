@@ -42,5 +42,4 @@ class AnnealedPenalty(Regularizer):
         """What is penalized, a scalar."""
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         return self.weight(step.number) * self.measure(step)

@@ -24,5 +24,4 @@ class ClipGradient(Regularizer):
         self.norm = norm
 
     def edit_gradients(self, task: Task) -> None:
-        """See the class."""
         nn.utils.clip_grad_norm_(task.model.parameters(), self.norm)

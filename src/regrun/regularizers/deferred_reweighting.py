@@ -51,7 +51,6 @@ class DeferredReweighting(Regularizer):
         return (weights / weights.mean()).to(dtype)
 
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         z, y = widened(step.output.logits), step.batch.y
         if y.is_floating_point():
             y = y.to(z)

@@ -51,7 +51,6 @@ class EarlyLearning(Regularizer):
         self.register_buffer("targets", like.new_zeros(task.train_samples, task.classes))
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         p = self.probabilities(step.output.logits)
         mixture = step.batch.mixture
         if mixture is None:

@@ -70,7 +70,6 @@ class NestedMask(nn.Module):
         self.spread = spread
 
     def forward(self, features: Tensor) -> Tensor:
-        """See the class."""
         k = torch.arange(1, features.shape[1] + 1, device=features.device, dtype=torch.float64)
         weights = ((1 - k**2) / (2 * self.spread**2)).exp()  # 1 for k = 1, be the spread ever so small
         return first_only(features, 1 + torch.multinomial(weights, 1))

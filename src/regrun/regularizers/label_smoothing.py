@@ -41,7 +41,6 @@ class LabelSmoothing(Regularizer):
         self.classes = task.classes
 
     def transform(self, batch: Batch) -> Batch:
-        """See the class."""
         if self.until is not None:
             self.done += 1
             if int(self.done) > self.until:

@@ -38,7 +38,6 @@ class LocalError(AnnealedPenalty):
         dynamics_of(task.model).want_segments()
 
     def measure(self, step: Step) -> Tensor:
-        """See the class."""
         with torch.no_grad():
             t, h, y = self.draw(solution_of(step.output.aux))
         return dynamics_of(step.task.model).local_error(t, h, y) * abs(h)

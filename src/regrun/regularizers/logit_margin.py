@@ -29,7 +29,6 @@ class LogitMargin(Regularizer):
         self.margin = margin
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         z = step.output.logits
         return self.weight * (z.amax(-1, keepdim=True) - z - self.margin).clamp_min(0).mean()
 
@@ -72,7 +71,6 @@ class AdaptiveConditionalSmoothing(Regularizer):
         self.gap = gap
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         z = step.output.logits
         top, place = z.max(-1, keepdim=True)
         above = top - z.amin(-1, keepdim=True) if self.gap else top

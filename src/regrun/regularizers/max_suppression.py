@@ -30,7 +30,6 @@ class MaxSuppression(Regularizer):
         self.weight = weight
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         z = step.output.logits
         return self.weight * (z.amax(-1) - z.mean(-1)).mean()
 
@@ -53,7 +52,6 @@ class SmoothingGaps(Regularizer):
         self.weight = weight
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         z = step.output.logits
         own = z.gather(-1, as_indices(step.batch.y).unsqueeze(-1))
         return self.weight * (own - z).clamp_min(0).mean(-1).mean()

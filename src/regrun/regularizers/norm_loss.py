@@ -39,7 +39,6 @@ class NormLoss(Regularizer):
             )
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         return (
             self.weight
             * torch.stack([(1 - norms).square().sum() for norms in row_norms(step.task.model)]).sum()

@@ -33,7 +33,6 @@ class PerpGrad(Regularizer):
 
     @torch.no_grad()
     def edit_gradients(self, task: Task) -> None:
-        """See the class."""
         for weight in task.model.parameters():
             if weight.grad is not None:
                 own_part(weight.grad).copy_(project_out(weight.grad, weight, self.rescale))

@@ -44,7 +44,6 @@ class ProgressiveTargets(Regularizer):
         self.past: nn.Module = copy.deepcopy(task.model).requires_grad_(False)
 
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         log_p = widened(step.output.logits).log_softmax(-1)
         y = as_probabilities(step.batch.y, log_p.shape[-1], log_p).to(log_p)
         if step.epoch != int(self.epoch):  # the first step of an epoch

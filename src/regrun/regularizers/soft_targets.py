@@ -52,7 +52,6 @@ class SoftTargets(Regularizer):
             raise ValueError("soft_targets needs a teacher: choose procedure=distillation")
 
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         z, t = widened(step.output.logits), self.temperature
         taught = (self.teacher[step.batch.index].to(z) / t).softmax(-1)
         soft = -(taught * (z / t).log_softmax(-1)).sum(-1).mean() * t**2

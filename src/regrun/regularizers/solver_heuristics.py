@@ -32,7 +32,6 @@ class SolverErrorPenalty(AnnealedPenalty):
         dynamics_of(task.model).want_statistics(stiffness=False)
 
     def measure(self, step: Step) -> Tensor:
-        """See the class."""
         seen = solution_of(step.output.aux).statistics
         lengths = seen.h.abs().to(seen.error)
         return (seen.error * lengths)[seen.taken].mean()
@@ -61,6 +60,5 @@ class SolverStiffnessPenalty(AnnealedPenalty):
         dynamics_of(task.model).want_statistics(stiffness=True)
 
     def measure(self, step: Step) -> Tensor:
-        """See the class."""
         seen = solution_of(step.output.aux).statistics
         return seen.require_stiffness().max() / (seen.stability or 1.0)

@@ -40,7 +40,6 @@ class TrajectoryCost(Regularizer):
         """``f(t, u)`` and ``r(t, u)``: ``(batch, size)`` and ``(batch,)``."""
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         integral: Tensor = (step.output.aux or {})[self.name]
         return self.weight * integral.mean()
 
@@ -63,7 +62,6 @@ class TayNODE(TrajectoryCost):
         self.order = order
 
     def rate(self, field: Field, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``TrajectoryCost``."""
         slope, highest = total_derivatives(field, t, u, self.order)
         return slope, highest.square().sum(1)
 
@@ -108,7 +106,6 @@ class RNODE(TrajectoryCost):
         return super().penalty(step)
 
     def rate(self, field: Field, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``TrajectoryCost``."""
         if not self.jacobian:
             slope = field(t, u)
             return slope, self.kinetic * slope.square().sum(1)

@@ -23,7 +23,6 @@ class Averaged(nn.Module):
         self.average = copy.deepcopy(model).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor | Output:
-        """See the class."""
         result: Tensor | Output = (self.model if self.training else self.average)(x)
         return result
 
@@ -66,7 +65,6 @@ class WeightAveraging(Regularizer):
         task.model = Averaged(task.model)
 
     def project(self, task: Task) -> None:
-        """See the class."""
         assert isinstance(task.model, Averaged)
         steps = int(self.steps)
         task.model.follow(min(self.decay, (steps + 1) / (steps + 10)))

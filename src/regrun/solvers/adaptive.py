@@ -64,7 +64,6 @@ class ODESolver:
         dense: bool = False,
         norm: Norm | None = None,
     ) -> Solution:
-        """See ``odeint``."""
         return odeint(
             f,
             y0,
@@ -120,7 +119,6 @@ class SDESolver:
         differentiable: bool = False,
         dense: bool = False,
     ) -> Solution:
-        """See ``sdeint``."""
         return sdeint(
             drift,
             diffusion,

@@ -36,11 +36,9 @@ class Backpropagation:
     """
 
     def attempt(self, step: Attempt, y: Tensor, first: Tensor) -> Step:
-        """See ``StepGradient``."""
         return step(y, first)
 
     def accept(self, step: Attempt, taken: Step, field: Field, t: Tensor, y: Tensor) -> Step:
-        """See ``StepGradient``."""
         return taken
 
 
@@ -63,12 +61,10 @@ class Checkpointing:
         keep(self, self.parameters)
 
     def attempt(self, step: Attempt, y: Tensor, first: Tensor) -> Step:
-        """See ``StepGradient``."""
         with torch.no_grad():
             return step(y, first)
 
     def accept(self, step: Attempt, taken: Step, field: Field, t: Tensor, y: Tensor) -> Step:
-        """See ``StepGradient``."""
         parameters = parameters_of(field, self.parameters)
         if not torch.is_grad_enabled():
             return taken

@@ -18,7 +18,6 @@ class FullySharded(ModelParallelStrategy):
         super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False)
 
     def setup_environment(self) -> None:
-        """See Lightning."""
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 

@@ -25,7 +25,6 @@ class Objective(nn.Module):
         self.places = {(name, attribute): task.get_submodule(name) for name, attribute in values}
 
     def forward(self, batch: Batch, number: int) -> Tensor:
-        """See ``Supervised.objective``."""
         return self.task.objective(batch, number)
 
     @contextmanager
