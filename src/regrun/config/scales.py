@@ -72,8 +72,7 @@ def read_scale(section: Section) -> Scale:
 
     It is a list of overrides or a mapping. ``base`` is such a list, which an arm may override. ``last`` holds
     overrides that take precedence over an arm. ``arms``, ``claims``, ``report`` and ``paper`` extend or
-    replace
-    the experiment's own. ``like`` names an experiment whose scale this one extends.
+    replace the experiment's own. ``like`` names an experiment whose scale this one extends.
 
     Raises:
         UserError: for an unknown key or a wrong type.

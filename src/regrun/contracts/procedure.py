@@ -46,9 +46,9 @@ class Context(Protocol):
     def stage(self, name: str, procedure: Procedure) -> Stage:
         """Run a part that other runs share, or return it if it is already done.
 
-        A stage is identified by its own config, the seed and the precision: five arms that prune the same
-            trained network train it once, in however many processes. Its record lies in ``outputs/stages``.
-            May be called before or after ``begin``.
+        A stage is identified by its config, the seed and the precision; five arms that prune the same trained
+        network train it once, in however many processes. Its record lies in ``outputs/stages``. May be called
+        before or after ``begin``.
 
         Args:
             name: the parameter of this procedure that holds ``procedure``.
