@@ -1,4 +1,4 @@
-"""``regrun matrix``: every component of a table on every problem of it, tuned alike."""
+"""``regrun matrix``: every component of a table on every problem, tuned alike."""
 
 from __future__ import annotations
 
@@ -81,5 +81,5 @@ def parser() -> argparse.ArgumentParser:
 
 
 def names(text: str | None) -> list[str] | None:
-    """A comma-separated list."""
+    """Split a comma-separated list."""
     return text.split(",") if text else None
