@@ -38,10 +38,10 @@ class Derived(Dataset):
 
 
 class Downsampled(Derived):
-    """Images of which each pixel is the mean of ``factor`` × ``factor`` of the original's.
+    """Downsampled images: each pixel is the mean of ``factor`` × ``factor`` original pixels.
 
     Args:
-        dataset: of images.
+        dataset: a dataset of images.
         factor: divides height and width.
     """
 
@@ -74,7 +74,7 @@ class LongTailed(Derived):
     seed; the other splits stay as they are. Cui et al., arXiv 1901.05555.
 
     Args:
-        dataset: of class indices.
+        dataset: a dataset of class indices.
         largest: samples of class 0.
         imbalance: times more than of the last class.
     """
@@ -90,7 +90,7 @@ class LongTailed(Derived):
 
     @property
     def counts(self) -> list[int]:
-        """Of each class."""
+        """The number of samples of each class."""
         last = max(1, self.classes - 1)
         return [round(self.largest * self.imbalance ** (-c / last)) for c in range(self.classes)]
 

@@ -22,11 +22,11 @@ class ImageFolder(ImageDataset):
     Args:
         train: the train split's folder or archive, in the data directory.
         test: the test split's.
-        classes: how many there are.
+        classes: number of classes.
         size: height and width; other images are resized.
         channels: 3 for colour, 1 for grey.
-        mean: of each channel, where 1 is white.
-        std: of each channel.
+        mean: mean of each channel, on a scale where 1 is white.
+        std: standard deviation of each channel.
         label_noise: see ``ImageDataset``.
         pixels: see ``ImageDataset``.
         validation: see ``ImageDataset``.

@@ -1,4 +1,4 @@
-"""What becomes of the pixels of images before training: left alone, shuffled, or replaced by noise."""
+"""Transformations of images before training: none, shuffled pixels, or noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Pixels(ABC):
         """The changed images, uint8 ``(n, channels, height, width)``, as is ``x``."""
 
     def begin(self, shape: torch.Size, generator: torch.Generator) -> None:  # noqa: B027 (most share nothing)
-        """Draw what all images share, given the shape of one."""
+        """Draw the transformation that all images share, given the shape of one."""
 
 
 class OriginalPixels(Pixels):

@@ -26,8 +26,8 @@ class TinyShakespeare(Dataset):
 
     Args:
         context: characters of a window.
-        train_limit: how many windows to train on, drawn by the seed; ``None`` for all.
-        test_limit: how many to test on, likewise.
+        train_limit: number of training windows, drawn by the seed; ``None`` for all.
+        test_limit: number of test windows, likewise.
     """
 
     def __init__(

@@ -20,12 +20,12 @@ from regrun.data.image_cache import Arrays, Decoded, cached, is_cached
 from regrun.data.image_folder import read_trees
 from regrun.data.images import ImageDataset
 
-# One thing that is offered: where from, the file below the data directory, its MD5.
+# A download: its source, its file below the data directory, its MD5.
 Offer = tuple[Sequence[str], str, str]
 
 
 def idx_files(folder: str) -> tuple[str, ...]:
-    """The four files of MNIST and of what has its format."""
+    """The four files of a dataset in MNIST's format."""
     parts = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     return tuple(f"{folder}/raw/{part}-ubyte" for part in parts)
 
@@ -181,7 +181,7 @@ class MNIST(TorchvisionImages):
     name = "mnist"
     torchvision_name = "MNIST"
     unpacked = idx_files("MNIST")
-    md5: ClassVar[Mapping[str, str]] = MD5  # of unpacked files, where they are known
+    md5: ClassVar[Mapping[str, str]] = MD5  # of unpacked files, if known
     classes = 10
     names: Sequence[str] = tuple(str(digit) for digit in range(10))
     # 7→1, 2→7, 5↔6, 3→8: Patrini et al., arXiv 1609.03683.

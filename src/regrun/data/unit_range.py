@@ -15,7 +15,7 @@ class UnitRange(Derived):
     """Images that models read as values from 0 to 1, rather than with mean 0 and variance 1.
 
     Args:
-        dataset: of images.
+        dataset: a dataset of images.
     """
 
     def __init__(self, dataset: Dataset) -> None:

@@ -61,7 +61,7 @@ class ForwardCorrection(ClassificationLoss):
             cross-entropy.
 
     Raises:
-        ValueError: of logits of a single class, which has no other to be labelled as.
+        ValueError: for logits of a single class.
     """
 
     def __init__(self, rate: float = 0.36) -> None:

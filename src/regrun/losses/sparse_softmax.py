@@ -15,7 +15,7 @@ class SparseSoftmaxLoss(ClassificationLoss):
     *Sparse-softmax*, arXiv 2112.12433.
 
     Args:
-        k: how many logits compete.
+        k: number of competing logits.
     """
 
     def __init__(self, k: int = 10) -> None:

@@ -1,4 +1,4 @@
-"""Attention: how each query weighs what it finds, and what it takes of it."""
+"""Attention layers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class DotProductAttention(Attention):
         return weights
 
     def scores(self, q: Tensor, k: Tensor) -> Tensor:
-        """What is mapped to weights, ``(batch, heads, to, from)``."""
+        """The scores that are mapped to weights, ``(batch, heads, to, from)``."""
         return q @ k.mT / math.sqrt(q.shape[-1])
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
@@ -128,5 +128,5 @@ class LinearAttention(Attention):
 
 
 def or_one(total: Tensor) -> Tensor:
-    """What to divide by: a total, or 1 where it is 0 and everything that makes it is, too."""
+    """The divisor: the total, or 1 if it and all its terms are 0."""
     return total.masked_fill(total == 0, 1)

@@ -26,7 +26,7 @@ class GaussianAttention(Attention):
 
     Args:
         tokens: pooled queries, ``None`` for the whole kernel.
-        iterations: of Newton's method.
+        iterations: number of Newton iterations.
         ridge: added to the diagonal of ``A``.
     """
 
@@ -62,7 +62,7 @@ class GaussianAttention(Attention):
         """``P`` and the normalized ``A^+``, in float32 at least: half precision has too few digits to invert.
 
         Raises:
-            ValueError: of causal attention: pooled queries see the future.
+            ValueError: if attention is causal: pooled queries see the future.
         """
         if causal:
             raise ValueError("attention of low rank pools over all positions, and cannot be causal")
@@ -98,7 +98,7 @@ def pool_tokens(x: Tensor, count: int) -> Tensor:
 
 
 class _NewtonInverse(torch.autograd.Function):
-    """Its gradient is that of the inverse, without the iterations."""
+    """The gradient of the inverse, computed without the iterations."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, iterations: int) -> Tensor:

@@ -29,9 +29,9 @@ class LatentODE(nn.Module):
         classes: channels of the series.
         latent: entries of the latent state.
         hidden: width of the field's inner layers.
-        pairs: of layers in the field.
+        pairs: number of pairs of layers in the field.
         encoder: width of the encoder.
-        solver: of the equation.
+        solver: solver of the equation.
 
     Shape:
         input ``(batch, times, 2 channels)``, output ``(batch, times, channels)``; ``aux["kl"]``: divergence
@@ -82,7 +82,7 @@ class ODERNN(nn.Module):
         classes: channels of the series.
         state: entries of the state.
         hidden: widths of the field's hidden layers.
-        solver: of the equation.
+        solver: solver of the equation.
 
     Shape:
         input ``(batch, times, 2 channels)``, output ``(batch, times, channels)``.

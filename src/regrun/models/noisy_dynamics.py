@@ -25,7 +25,7 @@ class NoisyDynamics(Dynamics):
         solver: solves it.
     """
 
-    SEED = 0  # of the path of evaluations
+    SEED = 0  # of the path in evaluations
 
     def __init__(self, drift: nn.Module, diffusion: nn.Module, solver: SDESolver) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ class SmallAlexNet(Classifier):
     Zhang et al., arXiv 1611.03530, appendix A; 1,387,786 parameters on 28 × 28 crops of CIFAR-10, as there.
 
     Args:
-        inputs: what one input looks like; images.
+        inputs: shape of one image.
         classes: width of the output.
 
     Shape:
@@ -67,7 +67,7 @@ class SmallInception(Classifier):
     Zhang et al., arXiv 1611.03530; 1,649,402 parameters without the scales of its normalizations, as there.
 
     Args:
-        inputs: what one input looks like; images.
+        inputs: shape of one image.
         classes: width of the output.
 
     Shape:

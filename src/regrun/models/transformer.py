@@ -12,7 +12,7 @@ class Transformer(nn.Module):
     """Transformer encoder over symbols, read out at the last position.
 
     ``nn.TransformerEncoderLayer`` with its defaults (post-norm, ReLU), no positional encoding. Prieto et
-    al., *Grokking at the Edge of Numerical Stability*, arXiv 2501.04697, as its official code has it.
+    al., *Grokking at the Edge of Numerical Stability*, arXiv 2501.04697, following its official code.
 
     Args:
         inputs: must be symbols.
