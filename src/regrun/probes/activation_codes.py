@@ -26,8 +26,8 @@ class ActivationCodes(SampleProbe):
     passes over ``pairs``.
 
     Args:
-        samples: how many.
-        pairs: of samples, whose lines are walked.
+        samples: number of samples.
+        pairs: number of pairs of samples.
         points: on a line.
         every: evaluations from one measurement to the next.
     """

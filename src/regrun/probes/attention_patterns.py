@@ -1,4 +1,4 @@
-"""What attention does with positions it has no use for, and what it leaves in the residual stream."""
+"""Attention to irrelevant positions, and its effect on the residual stream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AttentionPatterns(SampleProbe):
     Args:
         samples: sequences.
         every: evaluations from one measurement to the next.
-        split: that they are of.
+        split: split of the samples.
     """
 
     metrics = ("sink_rate", "zero_share", "hidden_kurtosis", "largest_activation")

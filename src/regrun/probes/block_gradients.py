@@ -18,7 +18,7 @@ class BlockGradients(SampleProbe):
     penalizes is the first (Smith et al., arXiv 2101.12176). Costs a gradient of ``samples`` samples.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         block: samples of each block, evenly spread.
         every: evaluations from one measurement to the next.
     """

@@ -22,7 +22,7 @@ from regrun.probes.base import Probe, ProbeError, Trial
 
 
 class Calibration(Probe):
-    """What the probabilities of a split say, and what is true. In float64.
+    """Calibration metrics of a split, in float64.
 
     ``calibration_error`` is the expected calibration error in bins of equal width (Guo et al., arXiv
     1706.04599), ``equal_mass_calibration_error`` that in bins of equally many predictions,
@@ -38,8 +38,8 @@ class Calibration(Probe):
     Probabilities are those of the loss that is minimized: softmax's, unless it has its own.
 
     Args:
-        bins: how many.
-        split: that is looked at.
+        bins: number of bins.
+        split: split to measure.
     """
 
     splits = True

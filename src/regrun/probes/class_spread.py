@@ -19,9 +19,9 @@ class ClassSpread(SampleProbe):
     classes over that of these means, sums over coordinates.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         every: evaluations from one measurement to the next.
-        split: that the samples are of.
+        split: split of the samples.
     """
 
     def __init__(self, samples: int = 2000, every: int = 1, split: str = "train") -> None:

@@ -21,8 +21,8 @@ class FeatureRedundancy(SampleProbe):
     ``samples`` samples and ``width^2`` correlations.
 
     Args:
-        samples: how many.
-        threshold: of the absolute correlation.
+        samples: number of samples.
+        threshold: threshold of the absolute correlation.
         every: evaluations from one measurement to the next.
     """
 

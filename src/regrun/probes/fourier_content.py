@@ -24,7 +24,7 @@ class FourierContent(Probe):
     a Fourier transform of the weights. Doshi et al., arXiv 2310.13061.
 
     Args:
-        bins: of the histogram.
+        bins: number of bins of the histogram.
         every: evaluations from one measurement to the next.
     """
 

@@ -24,9 +24,9 @@ class GradientNoise(SampleProbe):
     where eigenvalues take more to converge.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         directions: leading eigenvectors of the Hessian.
-        vectors: of Hutchinson's estimate.
+        vectors: number of vectors of Hutchinson's estimate.
         every: evaluations from one measurement to the next.
         memory_gb: the most that the samples' gradients may take.
     """

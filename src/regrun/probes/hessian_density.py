@@ -25,13 +25,13 @@ class HessianDensity(SampleProbe):
     1901.10159. All are ``nan`` where the Hessian is not finite.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         vectors: random starting vectors.
-        iterations: of Lanczos' method, for each.
+        iterations: Lanczos iterations per vector.
         smallest: decimal exponent of the smallest size that is told from 0.
-        largest: decimal exponent of the largest; what is larger falls into the last bin.
+        largest: decimal exponent of the largest bin, which includes larger values.
         every: evaluations from one measurement to the next.
-        split: that the samples are of.
+        split: split of the samples.
     """
 
     metrics = ("hessian_density", "negative_curvature")

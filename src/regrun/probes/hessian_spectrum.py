@@ -20,13 +20,13 @@ class CurvatureProbe(SampleProbe):
     mode.
 
     Args:
-        samples: how many.
-        eigenvalues: how many, the largest.
+        samples: number of samples.
+        eigenvalues: number of largest eigenvalues.
         iterations: products of Lanczos' method, up to twice as many where they are not enough for more than
             one eigenvalue.
-        vectors: of Hutchinson's estimate of the trace; 0 leaves it out.
+        vectors: number of vectors of Hutchinson's estimate of the trace; 0 leaves it out.
         every: evaluations from one measurement to the next.
-        split: that the samples are of.
+        split: split of the samples.
 
     Attributes:
         product: the name of the landscape's product with the matrix.

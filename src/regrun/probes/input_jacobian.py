@@ -19,9 +19,9 @@ class InputJacobian(SampleProbe):
     gradient for each sample and output.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         every: evaluations from one measurement to the next.
-        split: that they are of.
+        split: split of the samples.
         memory_gb: the most that the Jacobians may take.
     """
 

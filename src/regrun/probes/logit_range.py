@@ -23,7 +23,7 @@ class LogitRange(Probe):
 
     Args:
         threshold: in ``(0, 1)``.
-        split: that is looked at.
+        split: split to measure.
     """
 
     metrics = ("logit_range", "saturation", "support")

@@ -25,7 +25,7 @@ class MassiveActivations(SampleProbe):
     Args:
         samples: sequences.
         every: evaluations from one measurement to the next.
-        split: that they are of.
+        split: split of the samples.
     """
 
     metrics = ("top_ratio", "massive_activations")
@@ -59,7 +59,7 @@ class AttentionSinks(SampleProbe):
     Args:
         samples: sequences.
         every: evaluations from one measurement to the next.
-        split: that they are of.
+        split: split of the samples.
     """
 
     metrics = ("attention_sink",)
@@ -94,7 +94,7 @@ def attentions_of(model: nn.Module) -> dict[str, Attention]:
 
 
 def attention_weights(model: nn.Module, x: Tensor) -> list[Tensor]:
-    """Of each block, ``(batch, heads, to, from)``; in evaluation mode."""
+    """The attention of each block, ``(batch, heads, to, from)``, in evaluation mode."""
     maps = attentions_of(model)
     for module in maps.values():
         module.visible = True

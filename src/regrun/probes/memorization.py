@@ -1,4 +1,4 @@
-"""What a network makes of samples whose label is wrong."""
+"""Predictions on samples with wrong labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regrun.probes.base import Probe
 
 
 class Memorization(Probe):
-    """Of the train samples with a wrong label: the share predicted as that label, and as the true one.
+    """Shares of the train samples with a wrong label that are predicted as that label and as the true one.
 
     ``memorized`` is the share that is predicted as the wrong label, ``corrected`` the share that is predicted
     as the true class, ``loss_separation`` the area under the ROC curve with which the loss tells wrong labels

@@ -34,9 +34,9 @@ class NeuralCollapse(SampleProbe):
     ``samples`` samples. Papyan et al., arXiv 2008.08186.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         every: evaluations from one measurement to the next.
-        split: that the samples are of.
+        split: split of the samples.
     """
 
     metrics = (
@@ -73,7 +73,7 @@ class NeuralCollapse(SampleProbe):
         features = seen.output.features
         assert features is not None
         found = scatter(features, seen.clean, task.classes)
-        # Of the classes that are there.
+        # Only classes that occur.
         present = seen.clean.unique()
         angles = cosines(found.means)
         row: dict[str, float | Tensor] = {

@@ -24,7 +24,7 @@ class NoisySaturation(SampleProbe):
     noise. Chen et al., arXiv 1708.03769.
 
     Args:
-        samples: of the train split.
+        samples: number of train samples.
         threshold: in ``(0, 1)``.
         every: evaluations from one measurement to the next.
     """

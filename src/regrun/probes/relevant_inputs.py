@@ -18,7 +18,7 @@ class RelevantInputs(Probe):
     (Kumar et al., arXiv 2310.06110).
 
     Args:
-        count: how many of the first inputs matter.
+        count: number of leading inputs that matter.
     """
 
     metrics = ("relevant_weight",)

@@ -25,8 +25,8 @@ class SmoothingVariance(Probe):
     gradients. Xu et al., arXiv 2006.11653.
 
     Args:
-        share: of the uniform distribution.
-        batches: how many, always the same.
+        share: weight of the uniform distribution.
+        batches: number of fixed batches.
         size: samples of each.
         every: evaluations from one measurement to the next.
     """

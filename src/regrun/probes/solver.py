@@ -1,4 +1,4 @@
-"""What solving a differential equation costs, and how hard it is."""
+"""The cost and the difficulty of solving a differential equation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The empirical neural tangent kernel: how it drifts, and what it is aligned with."""
+"""The empirical neural tangent kernel: its drift and its alignment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regrun.probes.samples import SampleProbe, gigabytes, try_out
 
 
 class TangentKernel(SampleProbe):
-    """Of the empirical neural tangent kernel on some samples, averaged over outputs.
+    """Metrics of the empirical neural tangent kernel on some samples, averaged over outputs.
 
     ``ntk_drift`` is one less its cosine with the kernel at the first measurement: near 0 training is lazy.
     ``ntk_alignment`` is its cosine with the targets' kernel ``Y Y^T``, both centred. ``ntk_trace`` is the
@@ -24,7 +24,7 @@ class TangentKernel(SampleProbe):
     kernel's mean.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         sketch: buckets of the parameters, ``None`` for the exact kernel.
         memory_gb: the most that the gradients of one output may take.
         every: evaluations from one measurement to the next.

@@ -1,4 +1,4 @@
-"""What one temperature, fitted after training, does for calibration."""
+"""Calibration after fitting one temperature."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TemperatureScaling(Probe):
     Costs a pass over both splits without gradients. Guo et al., arXiv 1706.04599.
 
     Args:
-        bins: how many.
+        bins: number of bins.
         every: evaluations from one measurement to the next.
     """
 
@@ -72,7 +72,7 @@ def fit_temperature(logits: Tensor, y: Tensor) -> float:
 
 
 def logits_of(task: Task, samples: Samples) -> Tensor:
-    """Of every sample of a split, in evaluation mode, in float64."""
+    """The logits of every sample of a split, in evaluation mode, in float64."""
     with measuring(task.model), torch.no_grad():
         return torch.cat(
             [

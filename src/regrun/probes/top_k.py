@@ -24,7 +24,7 @@ class TopK(Probe):
 
     Args:
         ks: values of ``K``, ascending.
-        split: that is looked at.
+        split: split to measure.
     """
 
     metrics = ("top_k_accuracy",)

@@ -9,7 +9,7 @@ from regrun.regularizers.base import Regularizer
 
 
 class ClipGradient(Regularizer):
-    """Scales the gradient of all parameters together down to a norm, where it is larger.
+    """Scales the gradient of all parameters down to a maximum joint norm.
 
     Args:
         norm: above 0.

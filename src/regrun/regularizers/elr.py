@@ -27,7 +27,7 @@ class EarlyLearning(Regularizer):
     Args:
         weight: lambda; grows with the noise and with the number of classes.
         momentum: beta, in ``[0, 1)``.
-        floor: of the clamp, in ``(0, 0.5)``.
+        floor: bound of the clamp, in ``(0, 0.5)``.
     """
 
     splits = True

@@ -17,8 +17,8 @@ class LabelSmoothing(Regularizer):
     With ``until`` labels are as they are from that step on: TSLA, Xu et al., arXiv 2006.11653.
 
     Args:
-        share: of the uniform distribution, in ``[0, 1)``.
-        until: how many steps it lasts, ``None`` for all.
+        share: weight of the uniform distribution, in ``[0, 1)``.
+        until: number of steps with smoothing, ``None`` for all.
     """
 
     done: Tensor

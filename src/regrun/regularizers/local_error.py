@@ -24,7 +24,7 @@ class LocalError(AnnealedPenalty):
             are hard; otherwise uniformly over the interval.
         initial: the weight at the first step.
         final: the weight at the last step; the same if not given.
-        steps: how many there are.
+        steps: number of training steps.
     """
 
     def __init__(

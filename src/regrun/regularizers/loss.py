@@ -18,7 +18,7 @@ class Loss(Regularizer):
     """Replaces the loss by the mean of a classification loss over samples, or over the symbols of sequences.
 
     Args:
-        function: of logits, in float32 at least, and targets.
+        function: function of logits, in float32 at least, and targets.
         from_step: before this step it is softmax cross-entropy.
     """
 

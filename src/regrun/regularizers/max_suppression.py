@@ -1,4 +1,4 @@
-"""Label smoothing taken apart: what it does to the logits of right and of wrong predictions."""
+"""Max suppression: label smoothing's effect on the logits of right and wrong predictions, separated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Targets that come to be what the network itself said an epoch ago."""
+"""Targets that move towards the network's own predictions of the epoch before."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ProgressiveTargets(Regularizer):
     ``share`` from the second epoch on. Costs another forward pass. Kim et al., arXiv 2006.12000.
 
     Args:
-        share: of the predictions in the end, in ``[0, 1]``.
-        epochs: of the training; ``None`` keeps the share constant.
+        share: final weight of the predictions, in ``[0, 1]``.
+        epochs: number of training epochs; ``None`` keeps the weight constant.
     """
 
     epoch: Tensor

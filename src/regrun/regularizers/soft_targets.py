@@ -21,7 +21,7 @@ class SoftTargets(Regularizer):
     ``distillation`` brings the teacher.
 
     Args:
-        share: of the teacher's part, in ``[0, 1]``.
+        share: weight of the teacher's term, in ``[0, 1]``.
         temperature: ``T``.
     """
 

@@ -1,4 +1,4 @@
-"""Penalties on what an adaptive solver knows of its own steps: their errors and their stiffness."""
+"""Penalties on an adaptive solver's statistics: error and stiffness estimates of its steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SolverErrorPenalty(AnnealedPenalty):
     Args:
         initial: the weight at the first step.
         final: the weight at the last step; the same if not given.
-        steps: how many there are.
+        steps: number of training steps.
     """
 
     couples = True
@@ -47,7 +47,7 @@ class SolverStiffnessPenalty(AnnealedPenalty):
     Args:
         initial: the weight at the first step.
         final: the weight at the last step; the same if not given.
-        steps: how many there are.
+        steps: number of training steps.
     """
 
     couples = True

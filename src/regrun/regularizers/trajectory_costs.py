@@ -1,4 +1,4 @@
-"""Penalties that are integrals along the trajectory: of higher derivatives, of speed and of the Jacobian."""
+"""Penalties integrated along the trajectory: higher derivatives, speed and the Jacobian."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class TrajectoryCost(Regularizer):
     The integral has no influence on the steps.
 
     Args:
-        name: what the integral is called.
-        weight: at least 0.
+        name: name of the integral.
+        weight: weight of the penalty, at least 0.
     """
 
     def __init__(self, name: str, weight: float) -> None:
@@ -52,7 +52,7 @@ class TayNODE(TrajectoryCost):
 
     Args:
         order: ``K``, 2 to 4.
-        weight: at least 0.
+        weight: weight of the penalty, at least 0.
     """
 
     def __init__(self, order: int = 2, weight: float = 3.02e-3) -> None:
@@ -101,7 +101,7 @@ class RNODE(TrajectoryCost):
         self._direction: Tensor | None = None
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class; the next batch has a direction of its own."""
+        """Redraw the direction for the next batch."""
         self._direction = None
         return super().penalty(step)
 

@@ -1,4 +1,4 @@
-"""A running average of the weights, which is what is evaluated."""
+"""A running average of the weights, used in evaluations."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class WeightAveraging(Regularizer):
     the first weights are soon forgotten.
 
     Args:
-        decay: of the average per step, in ``[0, 1)``.
+        decay: decay of the average per step, in ``[0, 1)``.
     """
 
     def __init__(self, decay: float = 0.997) -> None:

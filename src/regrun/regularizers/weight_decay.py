@@ -19,7 +19,7 @@ class WeightDecay(Regularizer):
 
     Args:
         rate: strength, at least 0.
-        decoupled: which of the two.
+        decoupled: whether to decay the weights directly, or through the gradient.
     """
 
     splits = True

@@ -33,8 +33,8 @@ class ODESolver:
         max_steps: after which a solve is given up.
         per_sample: whether each sample has step sizes of its own.
         method: the Runge-Kutta pair.
-        gradient: how gradients pass.
-        controller: of the step size.
+        gradient: method of differentiation.
+        controller: controller of the step size.
     """
 
     rtol: float = 1e-6
@@ -91,7 +91,7 @@ class SDESolver:
         atol: absolute tolerance of a step.
         first_step: the first step's size, a hundredth of the interval if not given.
         max_steps: after which a solve is given up.
-        controller: of the step size.
+        controller: controller of the step size.
     """
 
     rtol: float = 1e-2

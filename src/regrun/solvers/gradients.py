@@ -1,4 +1,4 @@
-"""How gradients pass through a solve: what is kept of a step, and what is computed anew."""
+"""Methods of differentiation: what is stored of a step, and what is recomputed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StepGradient(Protocol):
 
 @dataclass(frozen=True)
 class Backpropagation:
-    """The discrete adjoint: differentiates the accepted steps, and keeps what each of them computed.
+    """The discrete adjoint: differentiates the accepted steps, storing their intermediate results.
 
     Exact for the discretized solution, with step sizes as constants; derivatives of any order, also by
     forward differentiation. Memory grows with the evaluations.
@@ -110,9 +110,9 @@ def check_parameters(field: Field, given: Iterable[Tensor] | None, before: Seque
 
 
 def keep(gradient: object, parameters: Iterable[Tensor] | None) -> None:
-    """Keep parameters for good: as an iterator, such as ``model.parameters()``, they could be read once."""
+    """Store parameters as a tuple: an iterator, such as ``model.parameters()``, can be read once only."""
     if parameters is not None:
-        object.__setattr__(gradient, "parameters", tuple(parameters))  # of a frozen dataclass
+        object.__setattr__(gradient, "parameters", tuple(parameters))  # the dataclass is frozen
 
 
 def _flat(step: Step) -> tuple[Tensor, ...]:
