@@ -24,11 +24,11 @@ ESTIMATORS = ("gumbel", "gumbel_straight_through", "straight_through", "score_fu
 
 
 class Sampler:
-    """Draws one-hot codes, or what stands in for them while training.
+    """Draws one-hot codes, or their relaxations in training.
 
     Args:
-        estimator: of the gradient.
-        temperature: of the Gumbel estimators.
+        estimator: gradient estimator.
+        temperature: temperature of the Gumbel estimators.
     """
 
     def __init__(self, estimator: str, temperature: float) -> None:
@@ -58,7 +58,7 @@ def discrete(logits: Tensor) -> Tensor:
 
 
 class DiscreteNetwork(nn.Module, ABC):
-    """What is trained: a model of images through discrete variables."""
+    """A model of images with discrete latent variables."""
 
     @abstractmethod
     def log_likelihood(self, x: Tensor, sample: Sampling) -> Tensor:
@@ -127,15 +127,15 @@ class DiscreteTraining:
     ``samples``, of the autoencoder the mean bound. Jang et al., arXiv 1611.01144.
 
     Args:
-        dataset: of 28 × 28 images, binary at half of white.
+        dataset: dataset of 28 × 28 images, binarized at half of white.
         model: ``half`` or ``vae``.
-        estimator: of the gradient.
-        rate: of the temperature's fall per step.
-        lr: of Adam.
+        estimator: gradient estimator.
+        rate: decay rate of the temperature per step.
+        lr: Adam's learning rate.
         batch: images of a step.
-        steps: of training.
+        steps: number of training steps.
         eval_every: steps between evaluations.
-        samples: of an evaluation; a tenth of them but at the end.
+        samples: samples of the final evaluation; others use a tenth.
     """
 
     MODELS: ClassVar[dict[str, type[DiscreteNetwork]]] = {"half": HalfPrediction, "vae": CategoricalVAE}
@@ -225,7 +225,7 @@ class SamplingCheck:
     and the probabilities; ``largest_weight/temperature=T`` the mean largest weight.
 
     Args:
-        samples: how many.
+        samples: number of samples.
     """
 
     TEMPERATURES = (0.1, 0.5, 1.0, 2.0, 10.0)

@@ -1,4 +1,4 @@
-"""*Neural networks behave as hash encoders*: what the codes of samples tell."""
+"""*Neural networks behave as hash encoders*: the information in samples' activation codes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class HashCodes(AfterTraining):
     before training. He et al., arXiv 2101.06490.
 
     Args:
-        training: what to train.
-        neighbours: that vote.
-        clusters: of K-Means for each class.
+        training: training procedure.
+        neighbours: number of voting neighbours.
+        clusters: K-Means clusters per class.
     """
 
     own = (

@@ -25,8 +25,8 @@ class PrototypeChecks(AfterTraining):
     of the other test predictions that this changes. arXiv 2310.18805.
 
     Args:
-        training: of a ``PrototypeAttention``.
-        edits: how many images are added.
+        training: training of a ``PrototypeAttention``.
+        edits: number of added images.
     """
 
     own = ("key_distance", "agreement", "fixed", "changed")
@@ -58,7 +58,7 @@ class PrototypeChecks(AfterTraining):
         return row | self.edited(model, x_test, splits.test.y)
 
     def edited(self, model: PrototypeAttention, x: Tensor, y: Tensor) -> dict[str, float]:
-        """What happens once misclassified images are keys."""
+        """Measure the effect of adding misclassified images as keys."""
         before = model(x).logits.argmax(1)
         chosen = (before != y).nonzero().squeeze(1)[: self.edits]
         size = model.values.abs().mean()

@@ -28,7 +28,7 @@ class TwoLayers:
     Attributes:
         into: incoming weights and, last, the bias, ``(units, inputs + 1)``.
         out: outgoing weights, ``(units, classes)``.
-        bias: of the head.
+        bias: bias of the head.
     """
 
     into: Tensor
@@ -99,8 +99,8 @@ class FeatureMerging(AfterTraining):
     ``random_at_units``. Nothing is retrained, and no data are seen. Chen et al., arXiv 2310.06756.
 
     Args:
-        training: what to train: an MLP with one hidden layer.
-        units: at which merging and pruning are compared.
+        training: training of an MLP with one hidden layer.
+        units: numbers of units at which merging and pruning are compared.
         max_ratio: the largest share of units that is merged away.
     """
 

@@ -39,12 +39,12 @@ class BatchSharpness(AfterTraining):
     ``sgd_slope`` and ``adam_slope`` their slopes. Granziol et al., arXiv 2006.09092.
 
     Args:
-        training: what to train.
+        training: training procedure.
         batches: sizes ``B``, ascending, with 8, 16, 32 and 64 among them.
         repeats: mini-batches of each size.
-        iterations: of Lanczos' method.
+        iterations: number of Lanczos iterations.
         step_batches: sizes for which steps are tried.
-        trial_steps: of each trial.
+        trial_steps: steps of each trial.
         grid: factor between learning rates, above 1.
     """
 
@@ -177,7 +177,7 @@ def prediction_error(means: dict[int, float], full: float, ratio: float, samples
 
     Args:
         means: measured sharpness by batch size.
-        full: that of all samples.
+        full: sharpness of the full batch.
         ratio: parameters over samples; ``P / b`` is its product with ``samples / b``.
         samples: ``N``.
     """

@@ -84,7 +84,7 @@ class ActivationTrajectories(AfterTraining):
     evenly. Gallego-Feliciano et al., arXiv 2508.03616; the form of the curve is remembered, not looked up.
 
     Args:
-        training: what to train, with the probe ``massive_activations``.
+        training: training procedure, with the probe ``massive_activations``.
         points: evaluations that are fitted.
         starts: starting points of each fit.
     """

@@ -29,7 +29,7 @@ class NeuronPruning(AfterTraining):
     normalization's gains, ``nan`` without one. Doshi et al., arXiv 2310.13061.
 
     Args:
-        training: what to train; the model reads symbols through one hidden layer.
+        training: training procedure; the model reads tokens through one hidden layer.
     """
 
     own = (
@@ -63,7 +63,7 @@ class NeuronPruning(AfterTraining):
 
 
 def scores(train: Features, test: Features, head: Tensor, kept: Tensor) -> dict[str, float]:
-    """What a network makes of the samples with some of its neurons."""
+    """The network's output on the samples with only some of its neurons."""
     z, z_test = (features.z[:, kept] @ head[:, kept].T for features in (train, test))
     wrong = train.wrong
     return {
