@@ -1,4 +1,4 @@
-"""*Towards Exact Computation of Inductive Bias*: how improbable generalizing solutions are in a model class."""
+"""*Towards Exact Computation of Inductive Bias*: how improbable generalization is in a model class."""
 
 from regrun.papers.exact_inductive_bias.study import KernelBias, NetworkBias
 
