@@ -12,7 +12,7 @@ class Cutout(nn.Module):
     DeVries & Taylor, arXiv 1708.04552.
 
     Args:
-        size: of the square's side, in pixels.
+        size: side of the square, in pixels.
         fill: its grey, where 1 is white.
 
     Shape:

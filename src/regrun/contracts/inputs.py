@@ -17,7 +17,7 @@ class Tokens:
     length: int
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What a model reads of a batch as it is stored: the same."""
+        """Return the batch unchanged."""
         return x
 
 
@@ -28,7 +28,7 @@ class Features:
     shape: tuple[int, ...]
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What a model reads of a batch as it is stored: the same."""
+        """Return the batch unchanged."""
         return x
 
 
@@ -84,11 +84,11 @@ class Series:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one input."""
+        """The shape of one input."""
         return (len(self.times), 2 * self.channels)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What a model reads of a batch as it is stored: the same."""
+        """Return the batch unchanged."""
         return x
 
 
@@ -106,11 +106,11 @@ class InitialStates:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one input."""
+        """The shape of one input."""
         return (self.size,)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What a model reads of a batch as it is stored: the same."""
+        """Return the batch unchanged."""
         return x
 
 

@@ -1,4 +1,4 @@
-"""What a model returns."""
+"""The output of a model."""
 
 from __future__ import annotations
 

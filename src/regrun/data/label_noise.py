@@ -22,8 +22,8 @@ class TrueLabels:
         index: each sample's position in the dataset's own train split, int64 ``(n,)``.
         total: number of samples of that split.
         names: names of the classes, in the order of the labels.
-        confusable: for each class the one it is taken for under asymmetric noise, itself where it is not;
-            ``None`` where the literature has no such pairs.
+        confusable: the class each class is taken for under asymmetric noise, itself if it is not; ``None`` if
+            the literature has no such pairs.
     """
 
     y: Tensor
@@ -81,7 +81,7 @@ class AsymmetricNoise(LabelNoise):
 
     Args:
         rate: in ``[0, 1)``.
-        mapping: by class name, the class it is taken for; ``None`` for the pairs that the literature has for
+        mapping: from each class name to the class it is taken for; ``None`` for the literature's pairs for
             the dataset. Patrini et al., arXiv 1609.03683; the next class of the superclass on CIFAR-100.
     """
 

@@ -32,7 +32,8 @@ class Bootstrap(ClassificationLoss):
     """Cross-entropy with a mixture of the label and the model's own prediction. Reed et al., arXiv 1412.6596.
 
     Args:
-        share: of the label, beta, in ``[0, 1]``; the paper has 0.95 for soft and 0.8 for hard predictions.
+        share: weight of the label, beta, in ``[0, 1]``; the paper uses 0.95 for soft and 0.8 for hard
+            predictions.
         hard: whether the prediction is the likeliest class, rather than all probabilities.
     """
 

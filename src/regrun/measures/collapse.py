@@ -21,7 +21,7 @@ class Scatter:
         means: means of each class's features, less the global mean, ``(classes, width)``.
         centre: global mean, the mean of the class means, so classes weigh the same, ``(width,)``.
         within: trace of the covariance within classes, averaged over classes.
-        within_matrix: that covariance, ``(width, width)``.
+        within_matrix: covariance within classes, averaged over classes, ``(width, width)``.
     """
 
     means: Tensor

@@ -41,7 +41,7 @@ class CosineHead(nn.Linear):
         return self.scale * self.peaks(cosines(x, self.weight))
 
     def peaks(self, cosine: Tensor) -> Tensor:
-        """What is scaled."""
+        """The logits before scaling."""
         return cosine
 
 

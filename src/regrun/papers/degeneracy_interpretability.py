@@ -150,7 +150,7 @@ def after_layer(x: Tensor, weights: Weights, layer: int) -> Tensor:
 
 
 def interaction_basis(x: Tensor, weights: Weights) -> Basis:
-    """Of the inputs, by what the outputs do with them."""
+    """The local interaction basis of the inputs with respect to the outputs."""
     slope = vmap(jacrev(forward), (0, None))(x, weights)
     return local_interaction_basis(x, (slope.mT @ slope).mean(0), drop=1e-9)
 

@@ -62,11 +62,11 @@ class DiscreteNetwork(nn.Module, ABC):
 
     @abstractmethod
     def log_likelihood(self, x: Tensor, sample: Sampling) -> Tensor:
-        """Of one sample for each image, ``(batch,)``."""
+        """The log-likelihood with one sample per image, ``(batch,)``."""
 
     @abstractmethod
     def evidence(self, x: Tensor, samples: int) -> Tensor:
-        """Of images, over discrete samples, ``(batch,)``."""
+        """The evidence of images, over discrete samples, ``(batch,)``."""
 
 
 class HalfPrediction(DiscreteNetwork):
@@ -77,7 +77,7 @@ class HalfPrediction(DiscreteNetwork):
         self.layers = nn.ModuleList([nn.Linear(392, CODE), nn.Linear(CODE, CODE), nn.Linear(CODE, 392)])
 
     def log_likelihood(self, x: Tensor, sample: Sampling) -> Tensor:
-        """Of one sample for each image, ``(batch,)``."""
+        """The log-likelihood with one sample per image, ``(batch,)``."""
         upper, lower = x.split(392, 1)
         first = sample(self.layers[0](upper))
         second = sample(self.layers[1](first))

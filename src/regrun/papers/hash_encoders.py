@@ -108,5 +108,5 @@ def split_codes(task: Supervised, samples: Samples) -> Tensor:
 
 
 def share(predicted: Tensor, y: Tensor) -> float:
-    """Of predictions that are right."""
+    """The share of correct predictions."""
     return float((predicted == y).double().mean())

@@ -75,7 +75,7 @@ class PrototypeChecks(AfterTraining):
 
 
 def logits_at(model: PrototypeAttention, x: Tensor) -> Tensor:
-    """Of one input ``(d,)``, with distances that may be 0."""
+    """The logits of one input ``(d,)``, computed so that distances may be 0."""
     attention = model.attention
     if not isinstance(attention, InverseDistanceAttention):
         found: Tensor = model(x[None]).logits[0]

@@ -36,12 +36,12 @@ class TwoLayers:
     bias: Tensor
 
     def logits(self, x: Tensor) -> Tensor:
-        """Of rows ``(n, inputs)``."""
+        """The logits of rows ``(n, inputs)``."""
         hidden: Tensor = (x @ self.into[:, :-1].T + self.into[:, -1]).relu()
         return hidden @ self.out + self.bias
 
     def keep(self, units: Tensor) -> TwoLayers:
-        """Only some of the units."""
+        """The network with only some of its units."""
         return TwoLayers(self.into[units], self.out[units], self.bias)
 
     def __len__(self) -> int:

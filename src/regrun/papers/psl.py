@@ -112,7 +112,7 @@ def half_cosines(users: Tensor, items: Tensor) -> Tensor:
 
 
 def rankings(scores: Tensor, feedback: Feedback) -> dict[str, float]:
-    """Of the first items on the test part, and on the validation part with the test part in the list.
+    """Ranking metrics on the test part, and on the validation part with test items left in the list.
 
     ``nan`` if a score is.
     """

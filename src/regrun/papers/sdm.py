@@ -46,7 +46,7 @@ class Neighbourhood:
 
 @torch.no_grad()
 def neighbourhood(h: Tensor, z: Tensor, support: Tensor, known: Tensor, skip_self: bool) -> Neighbourhood:
-    """Of points among training points.
+    """The position of points relative to the training points.
 
     Args:
         h: exemplar vectors, ``(n, width)``.

@@ -88,7 +88,7 @@ class LargeThenSmall:
 
     Args:
         large: learning rate of the first phase.
-        small: of the second.
+        small: learning rate of the second phase.
         large_steps: steps of the first phase, including ``warmup``.
         small_steps: steps of the second phase.
         warmup: steps.

@@ -54,7 +54,7 @@ def rounded(weight: Tensor, bits: int) -> Tensor:
 
 
 def loss_on_test(task: Supervised, splits: Splits) -> float:
-    """As an evaluation has it."""
+    """The test loss, as an evaluation computes it."""
     task.eval()
     total = torch.zeros((), dtype=torch.float64)
     count = 0

@@ -34,7 +34,7 @@ class BalancedHead(AfterTraining):
 
     Args:
         training: the first stage.
-        epochs: of the second, each of as many samples as the first's.
+        epochs: epochs of the second stage, each with as many samples as the first stage's.
         batch: samples of a step.
         lr: learning rate of SGD with momentum 0.9.
         weight_decay: weight decay of the second stage.

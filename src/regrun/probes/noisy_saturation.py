@@ -72,5 +72,5 @@ def noise_of(task: Task) -> NoisySoftmax:
 
 
 def label_probability(z: Tensor, y: Tensor) -> Tensor:
-    """Of softmax, ``(batch,)``."""
+    """The softmax probability of the label, ``(batch,)``."""
     return z.softmax(1).gather(1, y[:, None]).squeeze(1)

@@ -81,10 +81,10 @@ class ContinuousAdjoint:
         return replace(solution, states=states)
 
     def tolerance(self, given: Tolerance, size: int, dtype: torch.dtype) -> Tolerance:
-        """That of the backward solve.
+        """The tolerance of the backward solve.
 
         Args:
-            given: that of the solve.
+            given: tolerance of the forward solve.
             size: size of the state together with its adjoint.
             dtype: dtype of both.
         """

@@ -54,8 +54,8 @@ class Controller:
 
         Args:
             order: the power of the step size in the error estimate.
-            error: of this step, in units of the tolerance, at least ``LEAST_ERROR``; a number, or one per
-                sample.
+            error: error of this step, in units of the tolerance, at least ``LEAST_ERROR``; a number, or one
+                per sample.
             last: error of the last accepted step, 1 at first.
             before: error of the step before that.
         """
