@@ -1,4 +1,4 @@
-"""How much memory there is, and what to say of what would need more."""
+"""Available memory, and errors for needs that exceed it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_memory(what: str, size: float) -> None:
 
 
 def available_memory() -> int:
-    """Bytes that this process can still have: of the machine, and of the group that it is limited with."""
+    """Bytes available to this process: of the machine, within its control group's limit."""
     return min([machine_memory(), *group_memory()])
 
 
@@ -50,7 +50,7 @@ def machine_memory() -> int:
 
 
 def group_memory() -> list[int]:
-    """Bytes that are left of this process's control group, where it has a limit."""
+    """Bytes left in this process's control group, if it has a limit."""
     try:
         first = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()[0]
         place = first.split(":", 2)[2].lstrip("/")
@@ -68,7 +68,7 @@ def group_memory() -> list[int]:
 
 
 def in_words(size: float) -> str:
-    """Bytes in the largest unit of which there is at least one."""
+    """A number of bytes in the largest fitting unit."""
     power = 0
     while size >= 1024 and power < len(UNITS) - 1:
         size, power = size / 1024, power + 1
@@ -76,7 +76,7 @@ def in_words(size: float) -> str:
 
 
 def too_large(error: BaseException) -> UserError | None:
-    """What to say of an error that comes of too little memory; ``None`` for another."""
+    """The message for an out-of-memory error; ``None`` for another error."""
     text = one_line(error)
     if "CUDA out of memory" in text or "HIP out of memory" in text:
         return UserError(". ".join(text.split(". ")[:3]) + " (try a smaller batch_size or model)")

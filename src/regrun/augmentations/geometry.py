@@ -23,7 +23,6 @@ class HorizontalFlip(nn.Module):
         self.probability = probability
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         mirrored = torch.rand(len(x), device=x.device) < self.probability
         return torch.where(mirrored[:, None, None, None], x.flip(3), x)
 
@@ -45,7 +44,6 @@ class RandomCrop(nn.Module):
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         n, _, height, width = x.shape
         places = 2 * self.padding + 1
         down, right = torch.randint(places, (2, n), device=x.device)

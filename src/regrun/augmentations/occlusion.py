@@ -12,7 +12,7 @@ class Cutout(nn.Module):
     DeVries & Taylor, arXiv 1708.04552.
 
     Args:
-        size: of the square's side, in pixels.
+        size: side of the square, in pixels.
         fill: its grey, where 1 is white.
 
     Shape:
@@ -29,7 +29,6 @@ class Cutout(nn.Module):
         self.fill = fill
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         n, _, height, width = x.shape
         hidden = [
             self._hidden(torch.randint(side, (n, 1), device=x.device), side) for side in (height, width)

@@ -39,7 +39,6 @@ class RandAugment(nn.Module):
         self.strength = magnitude / LARGEST
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         images = x.float() / 255
         for _ in range(self.operations):
             drawn = torch.randint(len(OPERATIONS), (len(x),), device=x.device)

@@ -29,7 +29,6 @@ class RandomResizedCrop(nn.Module):
         self.smallest = smallest
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return resized_crops(x, self.smallest, None)
 
 

@@ -1,4 +1,4 @@
-"""Claims: a paper's sentence as one line over metrics of arms, its statistics, and its verdict."""
+"""Claims: one-line expressions over metrics of arms, their statistics, and their verdicts."""
 
 from regrun.claims.bounds import Bounds
 from regrun.claims.comparing import Part, Verdict

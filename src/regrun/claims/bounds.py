@@ -1,4 +1,4 @@
-"""Numbers of which only bounds are known: a run that never got there took more steps than it had."""
+"""Interval arithmetic for censored values, such as the steps of a run that never reached a level."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bounds:
-    """A number known to lie in ``[low, high]``; exact where the two are equal, unknown where they are nan.
+    """A number in ``[low, high]``; exact if the two are equal, unknown if they are nan.
 
     The operators are those of interval arithmetic.
     """
@@ -19,17 +19,17 @@ class Bounds:
 
     @classmethod
     def exact(cls, value: float) -> Bounds:
-        """A number that is known."""
+        """A known number."""
         return cls(value, value)
 
     @classmethod
     def more_than(cls, value: float) -> Bounds:
-        """A number of which only a lower bound is known, which it exceeds."""
+        """A number known only to exceed a lower bound."""
         return cls(math.nextafter(value, math.inf), math.inf)
 
     @property
     def is_exact(self) -> bool:
-        """Whether the number is known."""
+        """Whether the number is exact."""
         return self.low == self.high
 
     @property
@@ -62,7 +62,7 @@ class Bounds:
         return _hull([abs(self.low), abs(self.high)])
 
     def apply(self, increasing: Callable[[float], float]) -> Bounds:
-        """An increasing function of the number."""
+        """Apply an increasing function to the number."""
         return Bounds(increasing(self.low), increasing(self.high))
 
 
@@ -74,7 +74,7 @@ def log(value: float) -> float:
 
 
 def _product(a: float, b: float) -> float:
-    # An infinite end is only a limit: times 0 it is 0.
+    # An infinite end is a limit: times 0 it is 0.
     return 0.0 if a == 0 or b == 0 else a * b
 
 

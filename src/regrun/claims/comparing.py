@@ -14,7 +14,7 @@ from regrun.claims.statistics import mean_interval, method_name, ratio_interval,
 
 
 class Verdict(StrEnum):
-    """What became of a claim."""
+    """The verdict on a claim."""
 
     REPRODUCED = "reproduced"
     NOT_REPRODUCED = "not reproduced"
@@ -24,16 +24,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison of a claim, with its interval.
+    """A comparison of a claim, with its interval.
 
     Attributes:
-        text: the quantity.
-        region: where the claim wants it.
-        values: of each seed.
-        estimate: the mean over seeds (geometric for a ratio), of the lower and of the upper bounds.
-        interval: at the level of the claim.
-        method: of the interval.
-        verdict: on this comparison alone.
+        text: text of the quantity.
+        region: the region that the claim wants it in.
+        values: value of each seed.
+        estimate: mean over seeds (geometric for a ratio) of the lower and of the upper bounds.
+        interval: interval at the level of the claim.
+        method: method of the interval.
+        verdict: verdict on this comparison alone.
         deterministic: whether ``interval`` is the range of the values.
     """
 
@@ -50,7 +50,7 @@ class Part:
 class Test:
     """One comparison over seeds."""
 
-    __test__ = False  # not pytest's
+    __test__ = False  # so that pytest does not collect it
 
     def __init__(self, statement: Statement, values: tuple[Bounds, ...], deterministic: bool) -> None:
         self.statement = statement
@@ -65,15 +65,15 @@ class Test:
 
     def _estimator(self, ends: list[float]) -> Callable[[float], tuple[float, float]] | None:
         if len(set(ends)) == 1 and math.isinf(ends[0]) and self.lows == self.highs:
-            return lambda level: (ends[0], ends[0])  # known, and the same for each seed
+            return lambda level: (ends[0], ends[0])  # known, and equal for all seeds
         if self.deterministic or not all(map(math.isfinite, ends)):
             return None
         return ratio_interval(ends) if self.ratio else mean_interval(ends)
 
     def interval(self, alpha: float) -> tuple[float, float]:
-        """The hull of the intervals of all lower bounds and of all upper bounds.
+        """The hull of the intervals of the lower and of the upper bounds.
 
-        Where a seed is not bounded on a side, the interval is not either.
+        If a seed is unbounded on a side, so is the interval.
         """
         if self.deterministic:
             return min(self.lows), max(self.highs)
@@ -82,7 +82,7 @@ class Test:
         return low, high
 
     def verdict(self, alpha: float) -> Verdict:
-        """Where the interval lies."""
+        """The verdict, by the position of the interval relative to the region."""
         if self.deterministic:
             inside = [self.statement.region.contains(value.low, value.high) for value in self.values]
             outside = [self.statement.region.excludes(value.low, value.high) for value in self.values]
@@ -97,7 +97,7 @@ class Test:
         return Verdict.INCONCLUSIVE
 
     def part(self, alpha: float) -> Part:
-        """What is reported of it."""
+        """The reported form of the comparison."""
         mean = geometric_mean if self.ratio else arithmetic_mean
         return Part(
             str(self.statement.quantity),
@@ -111,7 +111,7 @@ class Test:
         )
 
     def seeds_needed(self, alpha: float) -> int | None:
-        """To decide it; ``None`` where a seed is not bounded."""
+        """The number of seeds needed for a decision; ``None`` if a seed is unbounded."""
         if not all(map(math.isfinite, (*self.lows, *self.highs))):
             return None
         transform = math.log if self.ratio else float
@@ -124,9 +124,9 @@ class Test:
 class Tests:
     """The comparisons of a claim, and how they combine.
 
-    ``all`` of k comparisons is reproduced where each is (an intersection-union test, which needs no
-    correction), and not reproduced where one is not, at ``alpha / k``: the more there are, the sooner one
-    fails by chance. For ``any`` it is the other way round.
+    ``all`` of k comparisons is reproduced if each is (an intersection-union test, which needs no correction),
+    and not reproduced if one fails at ``alpha / k``, since more comparisons make a chance failure likelier.
+    ``any`` is the converse.
     """
 
     __test__ = False
@@ -146,11 +146,11 @@ class Tests:
 
     @property
     def leaves(self) -> list[Test]:
-        """Every comparison."""
+        """All comparisons."""
         return [leaf for test in self.tests for leaf in ([test] if isinstance(test, Test) else test.leaves)]
 
     def verdict(self, alpha: float) -> Verdict:
-        """The verdict at ``1 - alpha``."""
+        """The verdict at confidence ``1 - alpha``."""
         if self.kind is None:
             return self.tests[0].verdict(alpha)
         each, one = Verdict.REPRODUCED, Verdict.NOT_REPRODUCED

@@ -1,4 +1,4 @@
-"""The claims of an experiment's config."""
+"""The claims in an experiment's config."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ KEYS = ("says", "expect", "paper", "deterministic")
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a paper, and the line that tests it.
+    """A sentence of a paper and the expression that tests it.
 
     Attributes:
         name: its key in the config.
         says: the sentence.
-        expect: the line.
-        truth: the line, parsed.
-        paper: the paper's own figures, and where they stand.
-        deterministic: whether each seed alone must satisfy it: a theorem, checked to a tolerance.
+        expect: the expression.
+        truth: the parsed expression.
+        paper: the paper's own figures and where they are.
+        deterministic: whether each seed must satisfy it: a theorem, checked to a tolerance.
     """
 
     name: str
@@ -36,29 +36,29 @@ class Claim:
 
     @property
     def measured(self) -> list[Reduction]:
-        """All that it needs to be measured, each once."""
+        """The distinct quantities that it needs."""
         return list(dict.fromkeys(self.truth.leaves()))
 
     @property
     def arms(self) -> list[str]:
-        """The arms it speaks of."""
+        """The arms it mentions."""
         return list(dict.fromkeys(leaf.curve.arm for leaf in self.measured))
 
     @property
     def arms_by_value(self) -> list[str]:
-        """The arms of which it needs more than whether they diverge."""
+        """The arms used for more than whether they diverge."""
         return list(dict.fromkeys(leaf.curve.arm for leaf in self.measured if leaf.function != DIVERGES))
 
 
 def read_claims(config: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[Claim]:
-    """Every claim of an experiment.
+    """Parse the claims of an experiment.
 
     Args:
         config: the ``claims`` of a resolved config.
-        arms: the experiment's.
+        arms: the experiment's arms.
 
     Raises:
-        UserError: names the claim, and says what is wrong with it.
+        UserError: for an invalid claim, with its name and what is wrong.
     """
     claims = []
     for name, node in config.items():
@@ -85,14 +85,14 @@ def read_claims(config: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[Clai
 
 
 def check_measured(claims: Iterable[Claim], metrics: Mapping[str, Collection[str]]) -> None:
-    """Check that every arm reports the metrics that claims speak of, before anything runs.
+    """Check that every arm reports the metrics in the claims, before anything runs.
 
     Args:
-        claims: an experiment's.
-        metrics: what each arm reports; ``name`` covers its parts ``name/...``, too.
+        claims: an experiment's claims.
+        metrics: metrics of each arm; ``name`` also covers the parts ``name/...``.
 
     Raises:
-        ClaimError: with the nearest right spelling.
+        ClaimError: for an unknown metric, with the nearest right spelling.
     """
     for claim in claims:
         for leaf in claim.measured:

@@ -1,4 +1,4 @@
-"""One number of a curve: what ``last``, ``steps_to``, ``auc`` and their like mean."""
+"""Reductions of a curve to a number: ``last``, ``steps_to``, ``auc`` and others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 def reduce_curve(function: str, arguments: tuple[float, ...], steps: Array, values: Array) -> Bounds:
-    """The number that a reduction makes of a curve.
+    """Reduce a curve to a number.
 
     ================================  ==============================================================
     ``last``                          the last value
@@ -31,12 +31,12 @@ def reduce_curve(function: str, arguments: tuple[float, ...], steps: Array, valu
     ``diverges``                      1 where the last value is not finite, else 0
     ================================  ==============================================================
 
-    A run that never reaches a level took more steps than it had. What cannot be told (a step the run does
-    not have, a slope of a single evaluation, a nan) is nan.
+    A run that never reaches a level took more steps than it had. The result is nan if it is undefined: a step
+    that the run does not have, the slope of a single evaluation, a nan.
 
     Args:
-        function: one of these.
-        arguments: what follows the curve in the claim.
+        function: name of a reduction above.
+        arguments: arguments after the curve.
         steps: increasing, ``(n,)``.
         values: ``(n,)``.
     """
@@ -56,7 +56,7 @@ def reduce_curve(function: str, arguments: tuple[float, ...], steps: Array, valu
     if arguments:
         chosen = (steps >= arguments[0]) & (steps <= arguments[1])
         steps, values = steps[chosen], values[chosen]
-    with np.errstate(invalid="ignore"):  # of infinite values there is no slope
+    with np.errstate(invalid="ignore"):  # infinite values have no slope
         return Bounds.exact(_summary(function, steps, values))
 
 

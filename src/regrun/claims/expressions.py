@@ -1,4 +1,4 @@
-"""What a claim is made of, once it has been parsed."""
+"""The nodes of a parsed claim."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Reduction:
-    """One number of a curve, such as ``steps_to(test_accuracy[perp_grad], 0.99)``: all that is measured."""
+    """One number of a curve, such as ``steps_to(test_accuracy[perp_grad], 0.99)``: what is measured."""
 
     function: str
     curve: Curve
     arguments: tuple[float, ...] = ()
 
     def evaluate(self, measure: Measure) -> Bounds:
-        """The number that was measured."""
+        """The measured number."""
         return measure(self)
 
     def leaves(self) -> Iterator[Reduction]:
@@ -50,18 +50,18 @@ Measure = Callable[[Reduction], Bounds]
 
 
 class Expression(Protocol):
-    """A number, given what was measured."""
+    """A number computed from measured quantities."""
 
     def evaluate(self, measure: Measure) -> Bounds:
-        """The number for one seed."""
+        """The value for one seed."""
 
     def leaves(self) -> Iterator[Reduction]:
-        """All that it needs to be measured."""
+        """The quantities that it needs."""
 
 
 @dataclass(frozen=True)
 class Constant:
-    """A number in the claim itself."""
+    """A literal number."""
 
     value: float
 
@@ -94,14 +94,14 @@ class Operation:
     right: Expression
 
     def evaluate(self, measure: Measure) -> Bounds:
-        """The result; nothing is known of a quotient of which the divisor may be 0."""
-        # A quantity less itself is 0, even where it is only known up to bounds.
+        """The result; unknown for a quotient whose divisor may be 0."""
+        # A quantity minus itself is 0, even if only bounds are known.
         if self.sign == "-" and self.left == self.right:
             return self.left.evaluate(measure).apply(lambda value: math.nan if math.isnan(value) else 0.0)
         return OPERATIONS[self.sign](self.left.evaluate(measure), self.right.evaluate(measure))
 
     def leaves(self) -> Iterator[Reduction]:
-        """What both sides need."""
+        """The quantities of both sides."""
         yield from self.left.leaves()
         yield from self.right.leaves()
 
@@ -129,7 +129,7 @@ class Function:
         return FUNCTIONS[self.name](self.argument.evaluate(measure))
 
     def leaves(self) -> Iterator[Reduction]:
-        """What the argument needs."""
+        """The quantities of the argument."""
         return self.argument.leaves()
 
     def __str__(self) -> str:
@@ -151,7 +151,7 @@ class Aggregate:
     items: tuple[Expression, ...]
 
     def evaluate(self, measure: Measure) -> Bounds:
-        """The aggregate of the lower bounds and of the upper bounds: all three increase in each."""
+        """The aggregate of the lower and of the upper bounds, since all three are monotone."""
         values = [item.evaluate(measure) for item in self.items]
         if any(value.is_unknown for value in values):
             return Bounds(math.nan, math.nan)
@@ -159,7 +159,7 @@ class Aggregate:
         return Bounds(reduce([value.low for value in values]), reduce([value.high for value in values]))
 
     def leaves(self) -> Iterator[Reduction]:
-        """What all arms need."""
+        """The quantities of all arms."""
         for item in self.items:
             yield from item.leaves()
 
@@ -174,7 +174,7 @@ RANKS = {"spearman": stats.spearmanr, "kendall": stats.kendalltau}
 class RankCorrelation:
     """``spearman`` or ``kendall`` correlation of a number with the position of its arm in a family.
 
-    Runs that never got there tie for the last rank. 0 where all values are equal.
+    Runs that never reach a level tie for the last rank. The correlation is 0 if all values are equal.
     """
 
     name: str
@@ -192,7 +192,7 @@ class RankCorrelation:
         return Bounds.exact(float(RANKS[self.name](self.positions, stats.rankdata(high)).statistic))
 
     def leaves(self) -> Iterator[Reduction]:
-        """What all arms need."""
+        """The quantities of all arms."""
         for item in self.items:
             yield from item.leaves()
 
@@ -202,7 +202,7 @@ class RankCorrelation:
 
 @dataclass(frozen=True)
 class Region:
-    """Where a claim wants its quantity: an interval, each end of which may belong to it or not."""
+    """The interval that a claim wants its quantity in, with open or closed ends."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -210,13 +210,13 @@ class Region:
     high_open: bool = False
 
     def contains(self, low: float, high: float) -> bool:
-        """Whether all of ``[low, high]`` lies inside."""
+        """Whether ``[low, high]`` lies inside."""
         above = low > self.low if self.low_open else low >= self.low
         below = high < self.high if self.high_open else high <= self.high
         return above and below
 
     def excludes(self, low: float, high: float) -> bool:
-        """Whether all of ``[low, high]`` lies outside, on one side."""
+        """Whether ``[low, high]`` lies outside, on one side."""
         below = high <= self.low if self.low_open else high < self.low
         above = low >= self.high if self.high_open else low > self.high
         return below or above
@@ -243,7 +243,7 @@ class Statement:
     ratio: bool = False
 
     def leaves(self) -> Iterator[Reduction]:
-        """All that it needs to be measured."""
+        """The quantities that it needs."""
         return self.quantity.leaves()
 
 
@@ -255,7 +255,7 @@ class Quantified:
     parts: tuple[Statement | Quantified, ...]
 
     def leaves(self) -> Iterator[Reduction]:
-        """All that they need to be measured."""
+        """The quantities that they need."""
         for part in self.parts:
             yield from part.leaves()
 
@@ -264,10 +264,10 @@ Truth = Statement | Quantified
 
 
 def number(value: float) -> str:
-    """A number as one writes it in a claim."""
+    """A number, formatted as in a claim."""
     return str(int(value)) if value == int_or_nan(value) and abs(value) < 1e15 else f"{value:.6g}"
 
 
 def int_or_nan(value: float) -> float:
-    """The nearest integer, nan for what has none."""
+    """The nearest integer, nan if there is none."""
     return float(round(value)) if math.isfinite(value) else math.nan

@@ -1,4 +1,4 @@
-"""The grammar of claims. Python's parser reads the line; nothing of it is ever evaluated as Python.
+"""The grammar of claims. Python's parser reads the line, which is never evaluated as Python.
 
 ::
 
@@ -14,7 +14,7 @@
     curve      = metric[arm] | "metric/part"[arm]                             alone it means last(curve)
     arm        = name | family | family(value) | arm, arm, ...
 
-What is said of several arms is said of each: ``all(last(test_accuracy[a, b]) > 0.9)``.
+An expression over several arms applies to each: ``all(last(test_accuracy[a, b]) > 0.9)``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from regrun.claims.expressions import (
 from regrun.config.arms import Arm
 from regrun.errors import UserError, nearest, one_line
 
-# Functions of a curve, and how many numbers may follow it.
+# Functions of a curve, with the allowed numbers of further arguments.
 REDUCTIONS = {
     "last": (0,),
     "at": (1,),
@@ -68,13 +68,13 @@ MONOTONE = {"increasing": ">", "decreasing": "<"}
 TRUTHS = ("all", "any", "close", *MONOTONE)
 KNOWN = (*REDUCTIONS, *FUNCTIONS, *RANKS, *TRUTHS)
 LONGEST = 2000  # characters
-DEEPEST = 100  # calls, signs and brackets inside each other
+DEEPEST = 100  # nested calls, signs and brackets
 EXAMPLE = "a claim is a comparison, such as last(test_accuracy[arm]) > 0.9"
 T = TypeVar("T")
 
 
 class ClaimError(UserError):
-    """A claim that cannot be read."""
+    """A claim that cannot be parsed."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A number for each of one or several arms."""
+    """A number for each of several arms."""
 
     items: tuple[Expression, ...]
     positions: tuple[float, ...]
@@ -95,7 +95,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Truths:
-    """A statement for each of one or several arms."""
+    """A statement for each of several arms."""
 
     items: tuple[Truth, ...]
 
@@ -104,20 +104,20 @@ Value = Curves | Numbers | Truths
 
 
 def parse(line: str, arms: Mapping[str, Arm]) -> Truth:
-    """Read a claim.
+    """Parse a claim.
 
     Args:
-        line: see the module.
-        arms: the experiment's, by name.
+        line: the claim, in the grammar above.
+        arms: the experiment's arms by name.
 
     Raises:
-        ClaimError: in one line, with the nearest right spelling.
+        ClaimError: for an invalid claim, with the nearest right spelling.
     """
     if len(line) > LONGEST:
         raise ClaimError(f"a claim is at most {LONGEST} characters long, this has {len(line)}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python's, of escapes it does not know
+            warnings.simplefilter("ignore")  # Python's warnings on unknown escapes
             tree = ast.parse(line.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         where = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
@@ -136,13 +136,13 @@ def parse(line: str, arms: Mapping[str, Arm]) -> Truth:
 
 
 def shorten(line: str, quote: str = "'") -> str:
-    """A line for a message: in quotes, without line breaks, and not too long."""
+    """A line for a message: quoted, without line breaks, shortened."""
     text = one_line(line.encode(errors="backslashreplace").decode()) if line.strip() else line.strip()
     return f"{quote}{text if len(text) <= 100 else text[:100] + '...'}{quote}"
 
 
 class Parser:
-    """Turns Python's syntax tree into expressions, and refuses whatever has no meaning in a claim."""
+    """Converts Python's syntax tree to expressions, and refuses anything that has no meaning in a claim."""
 
     def __init__(self, arms: Mapping[str, Arm]) -> None:
         self.arms = arms
@@ -153,7 +153,7 @@ class Parser:
                 self.families.setdefault(arm.family, []).append(arm)
 
     def visit(self, node: ast.expr) -> Value:
-        """The meaning of any node; what is not measured is known, and must be finite."""
+        """Convert a node; a value that needs no measurement must be finite."""
         self.depth += 1
         if self.depth > DEEPEST:
             raise RecursionError
@@ -168,7 +168,7 @@ class Parser:
         return Numbers(items, value.positions)
 
     def meaning(self, node: ast.expr) -> Value:
-        """The meaning of any node as it stands."""
+        """Convert a node without that check."""
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
             return Numbers((Constant(as_float(node.value, node)),), (0.0,))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
@@ -213,7 +213,7 @@ class Parser:
         )
 
     def chosen(self, node: ast.expr) -> list[Arm]:
-        """The arms a subscript names."""
+        """The arms in a subscript."""
         if isinstance(node, ast.Name):
             if node.id in self.arms:
                 return [self.arms[node.id]]
@@ -248,7 +248,7 @@ class Parser:
     # -------------------------------------------------------------- numbers
 
     def numbers(self, node: ast.expr) -> Numbers:
-        """A node that must be a number; a curve alone means its last value."""
+        """Convert a node that must be a number; a curve alone means its last value."""
         value = self.visit(node)
         if isinstance(value, Curves):
             return Numbers(tuple(Reduction("last", curve) for curve in value.items), value.positions)
@@ -257,20 +257,20 @@ class Parser:
         return value
 
     def constant(self, node: ast.expr) -> float:
-        """A node that must be a number known in advance."""
+        """Convert a node that must be a literal number."""
         value = self.numbers(node)
         if len(value.items) > 1 or not isinstance(value.items[0], Constant):
             raise ClaimError(f"{quoted(node)}: expected a plain number")
         return value.items[0].value
 
     def broadcast(self, sign: str, left: Numbers, right: Numbers, node: ast.expr) -> Numbers:
-        """Arithmetic, arm by arm."""
+        """Elementwise arithmetic over arms."""
         return Numbers(*self.pairwise(lambda a, b: Operation(sign, a, b), left, right, node))
 
     def pairwise(
         self, apply: Callable[[Expression, Expression], T], left: Numbers, right: Numbers, node: ast.expr
     ) -> tuple[tuple[T, ...], tuple[float, ...]]:
-        """``apply`` to each pair, one against many where a side has only one."""
+        """Apply a function to each pair, broadcasting a side with a single item."""
         n, m = len(left.items), len(right.items)
         if n != m and 1 not in (n, m):
             raise ClaimError(f"{quoted(node)} sets {n} arms against {m}")
@@ -313,7 +313,7 @@ class Parser:
         return Truths((Quantified("all", tuple(steps)),))
 
     def several(self, items: tuple[Expression, ...], name: str, whole: ast.expr) -> tuple[Expression, ...]:
-        """The items, if they are more than one."""
+        """The items, which must be more than one."""
         if len(items) < 2:
             raise ClaimError(f"{quoted(whole)}: {name} needs several arms, this names one")
         return items
@@ -335,7 +335,7 @@ class Parser:
     # ----------------------------------------------------------- statements
 
     def truths(self, node: ast.expr) -> Truths:
-        """A node that must be true or false."""
+        """Convert a node that must be true or false."""
         value = self.visit(node)
         if not isinstance(value, Truths):
             raise ClaimError(f"{quoted(node)} is a number; a comparison was expected")
@@ -399,7 +399,7 @@ class Parser:
 
 
 def compare(left: Expression, sign: str, right: Expression) -> Statement:
-    """``left sign right`` as a quantity and the region it is to lie in."""
+    """``left sign right`` as a quantity and its region."""
     if isinstance(left, Constant):
         left, right = right, left
         sign = {"<": ">", ">": "<"}[sign[0]] + sign[1:]
@@ -414,31 +414,31 @@ def compare(left: Expression, sign: str, right: Expression) -> Statement:
 
 
 def check_measures(quantity: Expression, node: ast.expr | None) -> None:
-    """Raise ``ClaimError`` unless something has to be measured for it."""
+    """Raise ``ClaimError`` unless the quantity depends on a measurement."""
     if not is_measured(quantity):
         what = quoted(node) if node is not None else repr(str(quantity))
         raise ClaimError(f"{what} compares two plain numbers; one side must be measured, as metric[arm] is")
 
 
 def is_measured(expression: Expression) -> bool:
-    """Whether something has to be measured for it."""
+    """Whether an expression depends on a measurement."""
     return any(True for _ in expression.leaves())
 
 
 def check_level(name: str, curves: Curves, level: float) -> None:
-    """Raise ``ClaimError`` for a level that an accuracy cannot have: they are shares, not percentages."""
+    """Raise ``ClaimError`` for a level outside [0, 1] of an accuracy, such as a percentage."""
     for curve in curves.items:
         if curve.metric.partition("/")[0].endswith("accuracy") and not 0 <= level <= 1:
             raise ClaimError(f"{name}: an accuracy lies in [0, 1], and never gets to {level:g}")
 
 
 def quoted(node: ast.expr) -> str:
-    """What a node says, in quotes."""
+    """The source of a node, in quotes."""
     return shorten(ast.unparse(node))
 
 
 def as_float(value: object, node: ast.expr) -> float:
-    """A number of any size as one that can be computed with."""
+    """A Python number as a float."""
     try:
         return float(value)  # type: ignore[arg-type]
     except OverflowError as error:
@@ -448,7 +448,7 @@ def as_float(value: object, node: ast.expr) -> float:
 
 
 def fold(expression: Expression) -> float:
-    """The value of an expression in which nothing is measured."""
+    """The value of an expression without measurements."""
 
     def measure(reduction: Reduction) -> object:
         raise AssertionError(reduction)

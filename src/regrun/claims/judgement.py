@@ -1,4 +1,4 @@
-"""A verdict with what it rests on."""
+"""A verdict with its evidence."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from regrun.claims.config import Claim
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on a claim, and what it rests on.
+    """The verdict on a claim, with its evidence.
 
     Attributes:
         claim: the claim.
-        verdict: by the interval at 95 %.
-        why: in one sentence.
-        seeds: how many seeds were judged, from 0.
-        parts: its comparisons; empty if it was not run.
-        p: the smallest ``alpha`` at which the ``1 - alpha`` interval decides, either way; ``None`` where
-            nothing is tested: a deterministic claim, or one that was not run.
+        verdict: the verdict at 95 %.
+        why: the reason, in one sentence.
+        seeds: number of seeds judged, from 0.
+        parts: the comparisons; empty if the claim was not run.
+        p: the smallest ``alpha`` at which the ``1 - alpha`` interval decides, either way; ``None`` for a
+            deterministic claim or one that was not run.
         p_holm: the same, corrected over all claims of the experiment.
-        seeds_needed: to decide an inconclusive claim with a power of 80 %; ``None`` if that cannot be told.
+        seeds_needed: seeds to decide an inconclusive claim with a power of 80 %; ``None`` if unknown.
     """
 
     claim: Claim

@@ -1,4 +1,4 @@
-"""Numbers near the ends of what a float holds, of which even a sum or a square is too much."""
+"""Scaling of numbers whose sum or square would overflow or underflow."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-LARGE = 2.0**400  # what is below, and above its inverse, is computed with as it stands
+LARGE = 2.0**400  # numbers below it and above its inverse are not scaled
 
 
 def scaled(values: Sequence[float] | NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Numbers divided by a power of two, which rounds nothing, and that power; 1 for ordinary ones.
+    """Divide numbers by a power of two, which is exact; the power is 1 for ordinary numbers.
 
     Args:
-        values: any; of the largest that is finite the power follows.
+        values: any numbers; the power follows from the largest finite one.
 
     Returns:
-        the quotients, at most 2 where the power is not 1, and the power: what is homogeneous in the values
-        is computed of the quotients and multiplied by it.
+        the quotients, at most 2 if the power is not 1, and the power. A homogeneous function of the values is
+        computed from the quotients and multiplied by the power.
     """
     x = np.asarray(values, dtype=float)
     largest = float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
@@ -30,12 +30,12 @@ def scaled(values: Sequence[float] | NDArray[np.float64]) -> tuple[NDArray[np.fl
 
 
 def middle(low: float, high: float) -> float:
-    """The mean of two numbers, of any size."""
+    """The mean of two numbers, without overflow."""
     return low if low == high else low / 2 + high / 2
 
 
 def arithmetic_mean(values: Sequence[float]) -> float:
-    """The mean; infinite where a value is, nan where two are on opposite sides."""
+    """The mean; infinite if a value is, nan if two have opposite infinities."""
     if math.inf in values and -math.inf in values:
         return math.nan
     x, power = scaled(values)
@@ -43,8 +43,8 @@ def arithmetic_mean(values: Sequence[float]) -> float:
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """The geometric mean of positive values, infinite where one is."""
+    """The geometric mean of positive values, infinite if one is."""
     try:
         return math.exp(arithmetic_mean([math.log(value) for value in values]))
-    except OverflowError:  # by a rounding
+    except OverflowError:  # by rounding
         return math.inf

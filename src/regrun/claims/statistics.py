@@ -1,4 +1,4 @@
-"""Intervals over seeds, what they decide, and how many seeds it would take."""
+"""Confidence intervals over seeds, p-values, and sample sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regrun.claims.scaling import scaled
 LEVEL = 0.95
 FEWEST_FOR_BOOTSTRAP = 10
 RESAMPLES = 9999
-ROUNDING = 1e-13  # relative: values that differ by less have no distribution to draw from
+ROUNDING = 1e-13  # relative; smaller differences count as equal values
 POWER = 0.8
 MOST_SEEDS = 1000
 
@@ -25,12 +25,12 @@ Interval = Callable[[float], tuple[float, float]]
 def mean_interval(values: Sequence[float]) -> Interval:
     """The confidence interval of a mean over seeds, as a function of its level.
 
-    Student's t for fewer than ten values, the BCa bootstrap from there on. The bootstrap's level is
-    expanded for the sample size (Hesterberg, *What Teachers Should Know about the Bootstrap*, 2015), without
-    which it covers too little: about 91 % instead of 95 % for ten normal values.
+    Student's t for fewer than ten values, otherwise the BCa bootstrap. The bootstrap's level is expanded for
+    the sample size (Hesterberg, *What Teachers Should Know about the Bootstrap*, 2015); without this it
+    covers too little, about 91 % instead of 95 % for ten normal values.
 
     Args:
-        values: finite, one per seed. A single one tells nothing of the spread; equal ones have none.
+        values: finite, one per seed. A single value gives an unbounded interval, equal values a point.
     """
     x, power = scaled(values)
     if power != 1:
@@ -58,7 +58,7 @@ def _bca_interval(x: np.ndarray) -> Interval:
 
     def bootstrap(level: float, **options: object) -> object:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scipy warns of few values, which the expansion is for
+            warnings.simplefilter("ignore")  # scipy warns of few values, which the expansion corrects
             return stats.bootstrap(
                 (x,), np.mean, method="BCa", confidence_level=level, vectorized=True, **options
             )
@@ -76,10 +76,10 @@ def _bca_interval(x: np.ndarray) -> Interval:
 
 
 def _farthest_quantile(x: np.ndarray, drawn: np.ndarray) -> float:
-    """How far out BCa's acceleration leaves the order of quantiles as it is.
+    """The largest normal quantile for which BCa's acceleration preserves the order of quantiles.
 
-    A normal quantile ``z`` becomes ``z0 + (z0 + z) / (1 - a (z0 + z))``, which turns round where the divisor
-    is 0.
+    BCa maps a normal quantile ``z`` to ``z0 + (z0 + z) / (1 - a (z0 + z))``, which has a pole where the
+    divisor is 0.
 
     Args:
         x: the values.
@@ -93,7 +93,7 @@ def _farthest_quantile(x: np.ndarray, drawn: np.ndarray) -> float:
 
 
 def ratio_interval(values: Sequence[float]) -> Interval:
-    """The interval of a geometric mean over seeds: that of the mean on the log scale, taken back.
+    """The interval of a geometric mean over seeds: the exponential of the interval on the log scale.
 
     Args:
         values: positive and finite, one per seed.
@@ -102,23 +102,23 @@ def ratio_interval(values: Sequence[float]) -> Interval:
 
     def interval(level: float) -> tuple[float, float]:
         low, high = on_log_scale(level)
-        with np.errstate(over="ignore"):  # what is too large is infinite
+        with np.errstate(over="ignore"):  # overflow is infinite
             return float(np.exp(low)), float(np.exp(high))
 
     return interval
 
 
 def method_name(n: int, ratio: bool = False) -> str:
-    """The method of the interval over ``n`` seeds, in words."""
+    """The name of the interval's method for ``n`` seeds."""
     name = "t" if n < FEWEST_FOR_BOOTSTRAP else "BCa bootstrap"
     return f"{name}, log scale" if ratio else name
 
 
 def smallest_alpha(decided: Callable[[float], bool]) -> float:
-    """The smallest ``alpha`` at which something is decided: a p-value, two-sided.
+    """The smallest ``alpha`` at which a test decides: a two-sided p-value.
 
     Args:
-        decided: says so for an ``alpha`` in (0, 1); what is decided at one is decided at any larger one.
+        decided: whether the test decides at an ``alpha`` in (0, 1); monotone in ``alpha``.
     """
     low, high = 1e-12, 1.0 - 1e-9
     if decided(low):
@@ -134,7 +134,7 @@ def smallest_alpha(decided: Callable[[float], bool]) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values: those at most 0.05 are right together with a probability of 95 %.
+    """Holm's adjusted p-values, which control the family-wise error rate.
 
     Holm, *A simple sequentially rejective multiple test procedure*, 1979.
     """
@@ -148,15 +148,14 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def seeds_needed(values: Sequence[float], bound: float, alpha: float = 1 - LEVEL) -> int | None:
-    """How many seeds would decide on which side of ``bound`` the mean lies, with a power of 80 %.
+    """The number of seeds to decide on which side of ``bound`` the mean lies, with a power of 80 %.
 
-    Takes the mean and the spread seen for the true ones, and the t test; ``None`` if a thousand seeds would
-    not be enough.
+    Uses the t test with the observed mean and spread; ``None`` if a thousand seeds would not suffice.
 
     Args:
         values: finite, one per seed.
-        bound: the margin.
-        alpha: two-sided.
+        bound: the margin of the claim.
+        alpha: two-sided level.
     """
     x, power = scaled(values)
     if len(x) < 2:

@@ -1,4 +1,4 @@
-"""The verdict on a claim: where the interval lies."""
+"""The verdict on a claim, by the position of its interval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEWEST_SEEDS = 3
 
 
 class NotRunError(Exception):
-    """Something a claim needs has not been measured; the message says what."""
+    """A quantity that a claim needs has not been measured; the message says which."""
 
 
 Results = Callable[[Reduction, int], Bounds]
@@ -32,16 +32,16 @@ def judge(
     looks: int = 1,
     diverged: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> list[Judgement]:
-    """The verdict on every claim of an experiment, with Holm's correction over all that were tested.
+    """Judge every claim of an experiment, with Holm's correction over all that were tested.
 
     Args:
-        claims: the experiment's.
-        results: what was measured for a seed; raises ``NotRunError`` if it was not.
-        seeds: how many seeds, from 0, a claim is judged on.
-        looks: how many times, at most, the figures are looked at while seeds are added: each look is
-            allowed its share of the 5 % (Bonferroni), which keeps the whole valid.
-        diverged: the seeds whose runs have diverged, by arm. ``results`` gives nan for what such a run does
-            not end with, and the reasons name them.
+        claims: the experiment's claims.
+        results: looks up a quantity for a seed; raises ``NotRunError`` if it is missing.
+        seeds: the number of seeds, from 0, for a claim.
+        looks: the maximum number of looks while seeds are added; each look uses its share of the 5 %
+            (Bonferroni).
+        diverged: seeds whose runs diverged, by arm, for the reasons. ``results`` gives nan for values that
+            such a run does not end with.
     """
     judgements = [judge_one(claim, results, seeds(claim), looks, diverged) for claim in claims]
     tested = [k for k, judgement in enumerate(judgements) if judgement.p is not None]
@@ -54,7 +54,7 @@ def judge(
 def judge_one(
     claim: Claim, results: Results, seeds: int, looks: int, diverged: Mapping[str, Collection[int]]
 ) -> Judgement:
-    """The verdict on one claim, without a correction for the others."""
+    """Judge one claim, without correction for the others."""
     if seeds < FEWEST_SEEDS:
         return Judgement(claim, Verdict.NOT_RUN, f"a verdict needs at least {FEWEST_SEEDS} seeds", seeds)
     lost = {arm: [k for k in range(seeds) if k in diverged.get(arm, ())] for arm in claim.arms_by_value}
@@ -91,7 +91,7 @@ def judge_one(
             open_tests = [t for t in tests.leaves if t.verdict(alpha) is Verdict.INCONCLUSIVE]
             counts = [test.seeds_needed(alpha) for test in open_tests]
             if all(count is not None for count in counts):
-                # A few more than there are, at the least: the power is a forecast, and this time it failed.
+                # At least a few more: the power was a forecast, which has failed.
                 needed = max([seeds + 1, *(count for count in counts if count is not None)])
     judgement = Judgement(claim, verdict, "", seeds, parts, p, None, needed)
     why = explain(judgement) + (f"; {diverged_in_words(lost)}" if lost else "")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explain(judgement: Judgement) -> str:
-    """Why a verdict is what it is, in one sentence."""
+    """The reason for a verdict, in one sentence."""
     parts = judgement.parts
     decisive = [part for part in parts if part.verdict is judgement.verdict] or list(parts)
     part = decisive[0]
@@ -44,7 +44,7 @@ def explain(judgement: Judgement) -> str:
 
 
 def diverged_in_words(diverged: Mapping[str, Sequence[int]]) -> str:
-    """Which runs have diverged: ``a diverged in seed 1, b in seeds 0 and 2``.
+    """The diverged runs in words: ``a diverged in seed 1, b in seeds 0 and 2``.
 
     Args:
         diverged: the seeds of each arm; not empty.
@@ -54,7 +54,7 @@ def diverged_in_words(diverged: Mapping[str, Sequence[int]]) -> str:
 
 
 def figure(value: float) -> str:
-    """A number for people: four significant digits."""
+    """A number with four significant digits."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -64,7 +64,7 @@ def figure(value: float) -> str:
 
 
 def estimate_text(estimate: Bounds) -> str:
-    """An estimate for people; of one that is only bounded, the bound."""
+    """An estimate in words; its bound if it is only bounded."""
     if estimate.is_exact or figure(estimate.low) == figure(estimate.high):
         return figure(estimate.low)
     if math.isinf(estimate.low) and math.isinf(estimate.high):

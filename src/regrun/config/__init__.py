@@ -1,1 +1,1 @@
-"""From config files to the config of a run."""
+"""Composing and checking the config of a run."""

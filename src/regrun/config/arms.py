@@ -9,7 +9,7 @@ from typing import Any
 
 from regrun.errors import UserError, nearest
 
-# What says where, how or how often a run happens, and not which arm it is.
+# Overrides that say where, how or how often a run happens, and are not part of its arm.
 NOT_OF_THE_ARM = (
     "experiment",
     "scale",
@@ -32,7 +32,7 @@ class Arm:
 
     Attributes:
         name: ``stablemax``, or ``rate=0.1`` for a member of a family.
-        overrides: what one would type.
+        overrides: Hydra overrides, as typed.
         family: the family it belongs to, if any.
         value: its place in the family.
     """
@@ -44,16 +44,15 @@ class Arm:
 
 
 def read_arms(config: Mapping[str, Any]) -> dict[str, Arm]:
-    """An experiment's arms by name, swept families spelt out.
+    """Parse an experiment's arms, by name, with families expanded.
 
     An arm is a list of overrides. A family is ``{values: [...], overrides: [...]}`` with ``{}`` in the
-    overrides where the value goes.
 
     Args:
         config: the ``arms`` of a resolved config.
 
     Raises:
-        UserError: if one is neither.
+        UserError: if an arm is neither.
     """
     arms: dict[str, Arm] = {}
     for name, node in config.items():
@@ -88,7 +87,7 @@ def _overrides(name: str, node: Any) -> tuple[str, ...]:
 
 
 def check_words(where: str, node: Any) -> None:
-    """Raise ``UserError`` for what is not a list of overrides that an experiment may make."""
+    """Raise ``UserError`` unless ``node`` is a list of overrides that an experiment may make."""
     if not isinstance(node, list) or not all(isinstance(word, str) for word in node):
         raise UserError(f"{where}: expected a list of overrides, got {node!r}")
     for word in node:
@@ -98,17 +97,17 @@ def check_words(where: str, node: Any) -> None:
 
 
 def key_of(override: str) -> str:
-    """What an override sets."""
+    """The key that an override sets."""
     return override.split("=", 1)[0].lstrip("+~")
 
 
 def arm_name(overrides: Sequence[str], arms: Mapping[str, Arm]) -> str:
     """The name of the arm that a list of task overrides selects.
 
-    Where it is one the experiment names (in any order and spelling), that name; else the overrides
-    themselves, fit for a file name; ``default`` where there are none.
+    An arm of the experiment keeps its name, in any order and spelling of its overrides; otherwise the name is
+    the overrides themselves, fit for a file name; ``default`` if there are none.
     """
-    # Of a key that is set twice, the last value counts.
+    # If a key is set twice, the last value counts.
     last = {override.split("=", 1)[0]: override for override in overrides}
     chosen = [override for override in last.values() if is_of_the_arm(override)]
     wanted = meaning(chosen)
@@ -119,12 +118,12 @@ def arm_name(overrides: Sequence[str], arms: Mapping[str, Arm]) -> str:
 
 
 def folder_name(words: str) -> str:
-    """What an arm is called by, fit for a folder's name: no path, and not too long."""
+    """An arm's name as a folder name: no path separators, limited length."""
     return re.sub(r"[^\w.=+,@~^-]+", "_", words)[:LONGEST_NAME].strip("_.") or "default"
 
 
 def is_of_the_arm(override: str) -> bool:
-    """Whether an override belongs to an arm, rather than saying where or how often it runs."""
+    """Whether an override is part of an arm, rather than saying where or how often it runs."""
     key = key_of(override)
     if key == "trainer.precision":
         return True
@@ -132,12 +131,12 @@ def is_of_the_arm(override: str) -> bool:
 
 
 def group_of(key: str) -> str:
-    """The first word of an override's key: a group, or a key of the config's root."""
+    """The first word of an override's key: a group, or a key at the config's root."""
     return re.split(r"[./@]", key, maxsplit=1)[0]
 
 
 def meaning(overrides: Sequence[str]) -> dict[str, str]:
-    """What overrides say, however they are spelt: ``1e-8`` is ``1e-08``, and ``group=[x]`` is ``group=x``."""
+    """Normalized overrides by key: ``1e-8`` equals ``1e-08``, and ``group=[x]`` equals ``group=x``."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     said = {}

@@ -1,4 +1,4 @@
-"""What there is to choose, read from the config files as text: a listing needs neither Hydra nor torch."""
+"""The available choices, read from config files as text, without Hydra or torch."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Choice:
 
     Attributes:
         group: ``experiment``, ``dataset``, ...
-        name: what one types after ``group=``.
-        file: its config, or its paper's.
+        name: the word after ``group=``.
+        file: its config file, or its paper's.
     """
 
     group: str
@@ -49,7 +49,7 @@ class Choice:
 
     @property
     def text(self) -> str:
-        """Its config as it stands; of a paper's procedure, its part of the paper's file."""
+        """Its config as text; for a paper's procedure, its section of the paper's file."""
         text = self.file.read_text(encoding="utf-8")
         own = {name: lines for name, _, lines in procedures_in(text)} if self.is_part else {}
         return own.get(self.name.rpartition("/")[2], text)
@@ -61,7 +61,7 @@ class Choice:
 
     @cached_property
     def says(self) -> str:
-        """One line about it: the title of an experiment's paper, else the comment at the top."""
+        """A one-line summary: the title of an experiment's paper, else the first comment of the file."""
         text = self.file.read_text(encoding="utf-8")
         if self.is_part:
             comments = {name: comment for name, comment, _ in procedures_in(text)}
@@ -70,13 +70,13 @@ class Choice:
         return title or first_comment(text)
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Whether every word stands in the group, the name or the line."""
+        """Whether every word occurs in the group, the name or the summary."""
         text = f"{self.group} {self.name} {self.says}".lower()
         return all(word.lower() in text for word in words)
 
 
 def experiments(folders: Sequence[Path] = ()) -> list[Choice]:
-    """Every experiment, in regrun's configs and in further folders."""
+    """Every experiment in regrun's configs and in further folders."""
     return list(entries_of("experiment", folders))
 
 
@@ -86,10 +86,10 @@ def components(folders: Sequence[Path] = ()) -> list[Choice]:
 
 
 def find(name: str, folders: Sequence[Path] = ()) -> Choice:
-    """The experiment or component of a name, plain or as ``group=name``.
+    """The experiment or component with this name, plain or as ``group=name``.
 
     Raises:
-        UserError: if there is none; names the nearest.
+        UserError: if there is none, with the nearest name.
     """
     group, _, bare = name.rpartition("=")
     entries = [*experiments(folders), *components(folders)]
@@ -101,10 +101,10 @@ def find(name: str, folders: Sequence[Path] = ()) -> Choice:
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """A config file's content.
+    """The content of a config file.
 
     Raises:
-        UserError: if it is not YAML.
+        UserError: if it is not valid YAML.
     """
     try:
         # The C parser is ten times faster, where PyYAML was built with it.
@@ -121,25 +121,25 @@ def title_of(file: Path, text: str) -> str | None:
     """The title of an experiment's paper, if it has one.
 
     Raises:
-        UserError: if what it says of its paper is not keys and values.
+        UserError: if its ``paper`` is not a mapping.
     """
-    if match := re.search(r"^paper:\n  title: (.+)$", text, re.MULTILINE):  # as regrun's own have it
+    if match := re.search(r"^paper:\n  title: (.+)$", text, re.MULTILINE):  # the layout of regrun's own files
         return str(yaml.safe_load(match[1]))
     paper = paper_of(file)
     return str(paper["title"]) if "title" in paper else None
 
 
 def topics() -> dict[str, str]:
-    """What each of regrun's experiments is about, by its name, as far as it says so."""
+    """The topic of each of regrun's experiments that states one, by name."""
     papers = {entry.name: paper_of(entry.file) for entry in experiments()}
     return {name: str(paper["topic"]) for name, paper in papers.items() if "topic" in paper}
 
 
 def paper_of(file: Path) -> dict[str, Any]:
-    """What an experiment says of its paper.
+    """The ``paper`` section of an experiment.
 
     Raises:
-        UserError: if that is not keys and values.
+        UserError: if it is not a mapping.
     """
     paper = read_yaml(file).get("paper") or {}
     if not isinstance(paper, dict):
@@ -148,7 +148,7 @@ def paper_of(file: Path) -> dict[str, Any]:
 
 
 def parents(content: Mapping[str, Any]) -> list[str]:
-    """The experiments that an experiment's file builds on: ``defaults: [grokking, _self_]``."""
+    """The experiments that an experiment builds on: ``defaults: [grokking, _self_]``."""
     return [
         entry.removeprefix("/experiment/")
         for entry in content.get("defaults") or []
@@ -157,12 +157,12 @@ def parents(content: Mapping[str, Any]) -> list[str]:
 
 
 def names(group: str, folders: Sequence[Path] = ()) -> list[str]:
-    """What one may type after ``group=``."""
+    """The names that ``group=`` accepts."""
     return [entry.name for entry in entries_of(group, folders)]
 
 
 def entries_of(group: str, folders: Sequence[Path] = ()) -> Iterator[Choice]:
-    """Every choice of a group, in regrun's configs and in further folders."""
+    """Every choice of a group in regrun's configs and in further folders."""
     for folder in (conf_dir(), *folders):
         for file in sorted((folder / group).glob("**/*.yaml")):
             yield Choice(group, file.relative_to(folder / group).with_suffix("").as_posix(), file)
@@ -173,7 +173,7 @@ def entries_of(group: str, folders: Sequence[Path] = ()) -> Iterator[Choice]:
 
 
 def procedures_in(text: str) -> Iterator[tuple[str, str, str]]:
-    """The procedures that a paper's file has, read as text: name, the comment beside it, and its lines."""
+    """The procedures in a paper's file, read as text: name, the comment beside it, its lines."""
     lines = text.splitlines()
     starts = [k for k, line in enumerate(lines) if line.startswith("procedures:")]
     rest = lines[starts[0] + 1 :] if starts else []
@@ -188,7 +188,7 @@ def procedures_in(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def first_comment(text: str) -> str:
-    """The first line of a config that is a comment to people."""
+    """The first comment of a config that is not a Hydra directive."""
     for line in text.splitlines():
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ")

@@ -1,4 +1,4 @@
-"""Whether a config makes a run: all that can be checked without importing what it names."""
+"""Checks of a config that need no import of its components."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from regrun.errors import UserError
 
 
 def checked_config(cfg: DictConfig) -> dict[str, Any]:
-    """The run's config, once all of it has been checked that can be without importing what it names.
+    """Check a run's config as far as possible without importing its components, and return it.
 
     Args:
         cfg: a composed config with its ``hydra`` node.
 
     Raises:
-        UserError: if a name is a path, if nothing reads a value that was set, if a value is not what regrun
-            expects of it, or if a ``_target_`` is not named in a trusted package.
+        UserError: if a name is a path, if a value that was set is never read, if a value has the wrong type
+            or range, or if a ``_target_`` is not in a trusted package.
     """
     check_choices(cfg.hydra.runtime.choices)
     check_groups(cfg)
@@ -46,7 +46,7 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def check_folder(key: str, name: str) -> None:
-    """Raise ``UserError`` for a folder's name under which no folder can be: too long, or a loop of links."""
+    """Raise ``UserError`` if a folder cannot be created under this name: too long, or a loop of links."""
     try:
         if Path(name).exists() and not Path(name).is_dir():
             raise UserError(f"{key}: {name} is not a folder")
@@ -83,9 +83,9 @@ def has_scale(cfg: DictConfig, name: str, scale: str) -> bool:
 
 
 def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bool) -> DictConfig:
-    """Compose the command's config once before Hydra acts on it, and check every ``_target_`` it names.
+    """Compose the command's config before Hydra acts on it, check every ``_target_``, and return it.
 
-    Of a sweep, the first job is checked here, and each job's own config before it runs. Returns the config.
+    For a sweep, only the first job is checked here; the others are checked before they run.
 
     Raises:
         UserError: in plain words.

@@ -1,4 +1,4 @@
-"""What may be chosen of each group."""
+"""The valid choices of each group."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LISTED = 8  # names in a message
 
 
 def check_choices(choices: Mapping[str, Any]) -> None:
-    """Raise ``UserError`` for a choice that is no name: one that leads out of its group's folder."""
+    """Raise ``UserError`` if a choice is a path out of its group's folder instead of a name."""
     for group, chosen in choices.items():
         for name in chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else [chosen]:
             words = str(name).split("/")
@@ -27,7 +27,7 @@ def check_choices(choices: Mapping[str, Any]) -> None:
 
 
 def check_names(overrides: Sequence[str]) -> None:
-    """Raise ``UserError`` for a group that is given something else than names."""
+    """Raise ``UserError`` if a group is given anything but names."""
     for override in parse_overrides(overrides):
         group, value = override.key_or_group, override.value()
         chooses = group in GROUPS and not override.is_delete() and not override.is_sweep_override()
@@ -36,14 +36,14 @@ def check_names(overrides: Sequence[str]) -> None:
 
 
 def one_of(group: str) -> str:
-    """What may be chosen of a group, in words."""
+    """The valid choices of a group, in words."""
     known = names(group)
     none = next((f"; {group}={name} chooses none" for name in ("none", "csv") if name in known), "")
     return f"a name ({', '.join(known[:LISTED])}{', ...' if len(known) > LISTED else ''}){none}"
 
 
 def check_groups(cfg: DictConfig) -> None:
-    """Raise ``UserError`` for a group that was emptied, on which other parts count."""
+    """Raise ``UserError`` if a required group was emptied."""
     for group in (*SINGLE, *SEVERAL, "logger", "trainer"):
         if not isinstance(cfg.get(group), DictConfig):
             raise UserError(f"{group}: expected {one_of(group)}")

@@ -1,4 +1,4 @@
-"""regrun as a Hydra application: its resolvers, its search path, and its errors in plain words."""
+"""regrun as a Hydra application: resolvers, search path, and errors in plain words."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from regrun.paths import conf_dir
 
 
 def prepare_hydra() -> None:
-    """Teach Hydra how a paper's file is read, and what ``${regrun.record:}`` and ``${oc.env:...}`` are."""
+    """Register regrun's config source and the resolvers ``${regrun.record:}`` and ``${oc.env:...}``."""
     register_environment()
     register_source()
     OmegaConf.register_new_resolver("regrun.record", lambda *, _root_: str(record_path(_root_)), replace=True)
 
 
 def record_path(cfg: DictConfig) -> Path:
-    """A run's record, relative to ``outputs``: ``<experiment>/<arm>/seed<k>-<identity>``.
+    """Path of a run's record relative to ``outputs``: ``<experiment>/<arm>/seed<k>-<identity>``.
 
     Args:
         cfg: a composed config with its ``hydra`` node.
@@ -53,7 +53,7 @@ def record_path(cfg: DictConfig) -> Path:
 
 
 def find_record(outputs: Path, experiment: str, arm: str, seed: int, identity: str) -> Path:
-    """A record relative to ``outputs``: under whatever arm's name it was first run, else under ``arm``."""
+    """Path of a record relative to ``outputs``: under the arm that first ran it, else under ``arm``."""
     leaf = f"seed{seed}-{identity}"
     for existing in sorted((outputs / experiment).glob(f"*/{leaf}")):
         return existing.relative_to(outputs)
@@ -61,7 +61,7 @@ def find_record(outputs: Path, experiment: str, arm: str, seed: int, identity: s
 
 
 def experiment_name(cfg: DictConfig) -> str:
-    """The chosen experiment; ``custom`` where the parts are picked by hand."""
+    """The chosen experiment; ``custom`` if the parts are picked by hand."""
     return str(cfg.hydra.runtime.choices.experiment)
 
 
@@ -80,7 +80,7 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        if isinstance(error.__cause__, UserError):  # of regrun's own resolvers
+        if isinstance(error.__cause__, UserError):  # raised by one of regrun's resolvers
             raise error.__cause__ from error
         raise UserError(one_line(str(error).split("\n")[0])) from error
     assert isinstance(plain, dict)
@@ -88,10 +88,10 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
-    """Compose a config as the command would, with Hydra's own node.
+    """Compose a config as the command does, with its ``hydra`` node.
 
     Args:
-        overrides: what one types after ``regrun``, without sweeps.
+        overrides: words after ``regrun``, without sweeps.
         config_dir: a folder of the user's own configs.
 
     Raises:
@@ -107,7 +107,7 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> D
             folders = [conf_dir(), *([Path(config_dir)] if config_dir else [])]
             words = [*overrides, *scale_choices(overrides, folders), *search]
             cfg = compose(CONFIG_NAME, words, return_hydra_config=True)
-        except Exception as error:  # Hydra raises whatever a config leads it to
+        except Exception as error:  # a config can make Hydra raise anything
             raise explain(error, overrides, search) from error
     if search:
         check_hydra_node(cfg, words)

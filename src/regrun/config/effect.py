@@ -1,4 +1,4 @@
-"""Whether what was asked for has an effect: what no run reads is refused, not ignored."""
+"""Refuses settings that no run reads, instead of ignoring them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 from regrun.config.typed import task_overrides
 from regrun.errors import UserError
 
-# What regrun itself reads of a config, whatever the procedure.
+# Keys that regrun itself reads, whatever the procedure.
 READ_BY_REGRUN = (
     "procedure", "trainer", "logger", "resources", "hydra", "seed", "seeds", "scale", "scale_for",
     "experiment", "outputs", "data_dir", "force", "probe_errors", "checkpoint_seconds", "engine",
     "paper", "arms", "claims", "report",
 )  # fmt: skip
-# Parts that are read by another part, and the choice that leaves each out.
+# Groups that another group's part reads, with that group.
 READERS = {"label_noise": "dataset", "pixels": "dataset", "attention": "model"}
 NEUTRAL = {"label_noise": "clean", "pixels": "original", "attention": "softmax"}
 MADE = ("procedure", "logger", "trainer")  # what a run is made of
@@ -70,7 +70,7 @@ def references(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def select(raw: Mapping[str, Any], key: str) -> Any:
-    """What lies under a dotted key; ``None`` if nothing does."""
+    """The value at a dotted key; ``None`` if there is none."""
     node: Any = raw
     for word in key.split("."):
         node = node.get(word) if isinstance(node, Mapping) else None
@@ -78,12 +78,12 @@ def select(raw: Mapping[str, Any], key: str) -> Any:
 
 
 def touches(key: str, read: set[str]) -> bool:
-    """Whether a key is read, as a part of what is read or with its parts."""
+    """Whether a key, a part of it or a node above it is read."""
     return any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.") for other in read)
 
 
 def who_does_not_read(key: str, cfg: DictConfig) -> str:
-    """Which chosen part does not read a key, in words."""
+    """A message that names the part which does not read a key."""
     choices = cfg.hydra.runtime.choices
     group = key.split(".")[0]
     if group in READERS:

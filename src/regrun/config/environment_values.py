@@ -1,4 +1,4 @@
-"""What of the user's environment may enter a config, and so a record: paths and counts, and no secrets."""
+"""Which environment variables may enter a config, and so a record: paths and counts, no secrets."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from omegaconf import OmegaConf
 from regrun.errors import UserError
 
 ENVIRONMENT_VARIABLE = "REGRUN_ENV"
-OWN = "REGRUN_DATA"  # of config.yaml
+OWN = "REGRUN_DATA"  # used by config.yaml
 NAMES = re.compile(
     r"(^|_)(DIR|DIRECTORY|PATH|ROOT|HOME|DATA|SCRATCH|TMP|TMPDIR|CPUS|THREADS|NTASKS|GPUS|DEVICES)$"
 )
-VALUES = re.compile(r"[~./][^\0\n]*|[A-Za-z]:\\[^\0\n]*|\d{1,6}")  # a path from a root, or a count
+VALUES = re.compile(r"[~./][^\0\n]*|[A-Za-z]:\\[^\0\n]*|\d{1,6}")  # an absolute path, or a count
 SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|AUTH(?!OR)|JWT|COOKIE")
 NO_SECRETS = ("PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY")
-SHORTEST = 8  # shorter values would be found by chance
+SHORTEST = 8  # shorter values could match by chance
 _MISSING = object()
 
 
 def register_environment() -> None:
-    """Let ``${oc.env:NAME,default}`` read paths and counts alone; OmegaConf's own reads everything."""
+    """Restrict ``${oc.env:NAME,default}`` to paths and counts; OmegaConf's own reads everything."""
     OmegaConf.register_new_resolver("oc.env", read_environment, replace=True)
 
 
 def read_environment(name: str, default: Any = _MISSING) -> Any:
-    """The value of an environment variable that a config may read.
+    """The value of an environment variable, if a config may read it.
 
-    These are variables whose name says that they hold a path or a count, such as ``SCRATCH_DIR`` or
-    ``SLURM_CPUS``, and those that the user names in ``REGRUN_ENV`` (comma-separated).
+    A config may read variables whose name says path or count, such as ``SCRATCH_DIR`` or ``SLURM_CPUS``, and
+    variables that the user lists in ``REGRUN_ENV`` (comma-separated).
 
     Args:
-        name: the variable.
-        default: what stands for it where it is not set.
+        name: name of the variable.
+        default: value if it is not set.
 
     Raises:
-        UserError: if a config may not read it, or it is not set and there is no default.
+        UserError: if a config may not read it, or if it is not set and has no default.
     """
     if not may_be_read(name):
         raise UserError(
@@ -74,10 +74,10 @@ def is_secret(name: str) -> bool:
 
 
 def check_secrets(config: Any) -> None:
-    """Check that a config holds none of the environment's secrets, however it came by them.
+    """Check that a config holds no secret of the environment.
 
     Raises:
-        UserError: names the environment variable.
+        UserError: if it does, with the name of the variable.
     """
     text = str(config)
     for name, value in os.environ.items():

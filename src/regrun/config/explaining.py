@@ -19,14 +19,14 @@ from regrun.errors import UserError, nearest, one_line
 
 
 def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = ()) -> UserError:
-    """Hydra's error as one line, with the nearest right spelling where a name is wrong."""
+    """One line for Hydra's error, with the nearest right spelling of a wrong name."""
     if isinstance(error, UserError):
         return error
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.removesuffix(".yaml").rpartition("/")
-        if group.startswith("procedure/"):  # of a paper
+        if group.startswith("procedure/"):  # a paper's procedure
             group, name = "procedure", f"{group.removeprefix('procedure/')}/{name}"
-        known = names(group) if group == "procedure" else []  # those of papers, too
+        known = names(group) if group == "procedure" else []  # includes the papers' procedures
         known = known or [option for option in error.options or [] if option != name] or names(group)
         if not group:
             return UserError(f"there is no config {name!r}")
@@ -53,7 +53,7 @@ def explain(error: Exception, overrides: Sequence[str], search: Sequence[str] = 
 
 
 def known_keys(wrong: str, overrides: Sequence[str], search: Sequence[str]) -> list[str]:
-    """Every dotted key of the config that the other overrides compose."""
+    """Every dotted key of the config composed from the other overrides."""
     others = [override for override in overrides if not re.match(rf"[+~]*{re.escape(wrong)}\b", override)]
     try:
         cfg = compose(CONFIG_NAME, [*others, *search])

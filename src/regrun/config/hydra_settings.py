@@ -1,7 +1,7 @@
-"""What may be said to Hydra itself: by whom runs are launched and swept, on the command line, and no more.
+"""Restricts what may be set in Hydra's own node: the launcher and the sweeper, on the command line.
 
-Hydra would take code (callbacks), environment variables, log files and folders from any config. Here its node
-is as regrun's own configs have it, but for what the user types.
+Hydra would take code (callbacks), environment variables, log files and folders from any config. Here its
+node is fixed by regrun's own configs, except for what the user types.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ PLUGINS = (
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
 )
-TYPED = ("launcher", "sweeper", "verbose")  # what the command line may set
-FILLED = ("runtime", "overrides", "searchpath")  # what Hydra fills in, or reads in regrun's own file alone
+TYPED = ("launcher", "sweeper", "verbose")  # keys that the command line may set
+FILLED = ("runtime", "overrides", "searchpath")  # filled in by Hydra, or read only from regrun's own file
 FILLED_OF_JOB = ("name", "override_dirname", "id", "num", "config_name")
 INSTEAD = {
     "run": "outputs=DIR says where records go",
@@ -47,10 +47,10 @@ INSTEAD = {
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """The overrides as Hydra reads them.
+    """Parse overrides with Hydra's grammar.
 
     Raises:
-        UserError: names the one that cannot be read.
+        UserError: if one cannot be parsed, with its text.
     """
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
@@ -61,7 +61,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 
 
 def unreadable(error: OverrideParseException) -> UserError:
-    """What to say of an override that Hydra's grammar does not allow: how to quote it, where that helps."""
+    """The error for an override that Hydra cannot parse, with a hint on quoting."""
     key, equals, value = str(error.override).partition("=")
     said = f"cannot read {in_brief(error.override)}"
     if equals and re.fullmatch(r"[\w.+~/@]+", key) and value.isprintable():
@@ -72,20 +72,20 @@ def unreadable(error: OverrideParseException) -> UserError:
 
 
 def raw_list(node: Any) -> list[str]:
-    """A list of words in which ``${...}`` is left as it is: reading them one by one would resolve it."""
+    """A list of words with ``${...}`` unresolved: reading them one by one would resolve it."""
     words: Any = OmegaConf.to_container(node, resolve=False)
     return [str(word) for word in words]
 
 
 def check_typed(overrides: Sequence[str], allowed: Sequence[str] = TYPED) -> None:
-    """Check that no override says to Hydra what it may not; to be called before Hydra composes them.
+    """Check that no override sets a forbidden key of Hydra; call before Hydra composes them.
 
     Args:
-        overrides: what one types.
-        allowed: what of Hydra's own node they may set.
+        overrides: overrides as typed.
+        allowed: keys of Hydra's node that they may set.
 
     Raises:
-        UserError: names the first that does, and what to say instead.
+        UserError: for the first forbidden override, with what to type instead.
     """
     for override in parse_overrides(overrides):
         key, package = override.key_or_group, override.package or ""
@@ -98,14 +98,14 @@ def check_typed(overrides: Sequence[str], allowed: Sequence[str] = TYPED) -> Non
 
 
 def check_hydra_node(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Check that Hydra's own node is what regrun's configs and the command line alone make it.
+    """Check that Hydra's node comes from regrun's configs and the command line alone.
 
     Args:
-        cfg: composed, with configs of the user's among its sources.
-        overrides: those that it was composed with.
+        cfg: composed config, whose sources may include a user's.
+        overrides: the overrides it was composed with.
 
     Raises:
-        UserError: names the first key that a config has changed.
+        UserError: for the first key that a config has changed.
     """
     typed = [str(word.input_line) for word in parse_overrides(overrides) if word.is_hydra_override()]
     check_same(cfg, _own_node(tuple(word for word in typed if not word.startswith("hydra.searchpath="))))
@@ -115,7 +115,7 @@ def check_hydra_node(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
 
 def check_same(cfg: DictConfig, reference: Mapping[str, Any]) -> None:
-    """Raise ``UserError`` if a config has changed Hydra's node, but for what Hydra fills in."""
+    """Raise ``UserError`` if a config has changed Hydra's node, except for what Hydra fills in."""
     found: Any = OmegaConf.to_container(cfg.hydra, resolve=False)
     for name in {*found, *reference}:
         mine, theirs = found.get(name), reference.get(name)
@@ -146,10 +146,10 @@ def _own_node(typed: tuple[str, ...]) -> Mapping[str, Any]:
 
 
 def check_plugins(cfg: DictConfig) -> None:
-    """Check that the launcher and the sweeper are regrun's or Hydra's own, or the user's trusted ones.
+    """Check that the launcher and the sweeper are regrun's, Hydra's or from a package that the user trusts.
 
     Raises:
-        UserError: names the one that is not.
+        UserError: for the first that is not.
     """
     if not isinstance(cfg.hydra.verbose, bool | str | ListConfig):
         raise UserError(f"hydra.verbose: expected true, false or names of loggers, got {cfg.hydra.verbose!r}")

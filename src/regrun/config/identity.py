@@ -1,4 +1,4 @@
-"""What makes two runs the same run."""
+"""The identity of a run: a hash of the settings that affect its numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 IDENTITY_LENGTH = 10
 LEAF_LENGTH = 8
-# What classes that have moved were called when they were first run: their records stay theirs.
+# Former names of classes that have moved: identities are computed with them, so old records stay valid.
 FORMER = {
     "regrun.papers.degeneracy_interpretability.Degeneracy": "regrun.papers.degeneracy.Degeneracy",
     "regrun.papers.discretisation_drift.FullBatchDescent": "regrun.papers.drift_adjusted.FullBatchDescent",
@@ -23,12 +23,12 @@ FORMER = {
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """A run's identity: a hash of what was asked that affects its numbers, and of nothing else.
+    """A run's identity: a hash of the settings that affect its numbers, and of nothing else.
 
-    That is the resolved procedure (dataset, model, optimizer, regularizers, probes, budget, ...), the
-    seed, the precision, and whether probes may be left out. Names, paths, loggers and the machine are not
-    part of it: what a run was computed on stands in its record. Two configs that differ only in the order of
-    keys are the same, except for augmentations and regularizers, whose order is the order in which they act.
+    These are the resolved procedure (dataset, model, optimizer, regularizers, probes, budget, ...), the seed,
+    the precision, and whether probes may be left out. Names, paths, loggers and the machine do not count; the
+    record states the machine. The order of keys does not count, except for augmentations and regularizers,
+    which act in that order.
 
     Args:
         config: the resolved config, as plain dictionaries and lists.
@@ -48,7 +48,7 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
 
 def as_first_named(node: Any) -> Any:
-    """A config with classes under the names that they were first run by."""
+    """The config with moved classes under their former names."""
     if isinstance(node, Mapping):
         return {key: as_first_named(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
@@ -57,10 +57,10 @@ def as_first_named(node: Any) -> Any:
 
 
 def settings(config: Mapping[str, Any]) -> set[str]:
-    """A short hash of every value that a run's identity is made of, with its key, but for ``_target_``.
+    """A short hash of every key and value that a run's identity depends on, except ``_target_``.
 
-    By these a config that has only more keys than before, whose values are the defaults of what came to be a
-    parameter, can be told from one in which a value has changed. Where a class lies does not count.
+    They tell a config with added keys, which hold the defaults of new parameters, from one with a changed
+    value. A class may move.
 
     Args:
         config: the resolved config, as plain dictionaries and lists.

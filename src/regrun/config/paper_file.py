@@ -1,6 +1,6 @@
-"""A paper's one file: its experiment, its scales and the procedures that only it uses.
+"""A paper's single file: its experiment, its scales and its procedures.
 
-``experiment/sdm.yaml`` answers for three names: ``experiment/sdm``, ``scale_for/sdm-smoke`` for each of its
+``experiment/sdm.yaml`` provides the configs ``experiment/sdm``, ``scale_for/sdm-smoke`` for each of its
 scales, and ``procedure/sdm/verification`` for each of its procedures.
 """
 
@@ -21,13 +21,13 @@ SECTIONS = ("scales", "procedures")
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a paper's file that is a config of its own.
+    """A part of a paper's file that Hydra reads as a config of its own.
 
     Attributes:
-        folder: of the configs.
-        experiment: the paper's name.
+        folder: folder of the configs.
+        experiment: name of the experiment.
         kind: ``scales`` or ``procedures``.
-        name: within its kind.
+        name: name within its kind.
     """
 
     folder: Path
@@ -37,15 +37,15 @@ class Section:
 
     @property
     def file(self) -> Path:
-        """Where it is written."""
+        """The file that contains it."""
         return self.folder / "experiment" / f"{self.experiment}.yaml"
 
 
 def find_section(folder: Path, name: str) -> Section | None:
-    """The section that answers for a config's name; ``None`` if no paper's file has one.
+    """The section that provides a config; ``None`` if no paper's file has one.
 
     Raises:
-        UserError: if the file cannot be read as a paper's.
+        UserError: if the file is not a paper's file.
     """
     group, _, rest = name.removesuffix(".yaml").partition("/")
     if group == "scale_for":
@@ -62,10 +62,10 @@ def find_section(folder: Path, name: str) -> Section | None:
 
 
 def sections_of(file: Path, kind: str) -> Mapping[str, Any]:
-    """The sections of one kind that a paper's file has, by name.
+    """The sections of one kind in a paper's file, by name.
 
     Raises:
-        UserError: if they are not keys and values.
+        UserError: if they are not a mapping.
     """
     found = load(file).get(kind) or {}
     if not isinstance(found, Mapping):
@@ -74,7 +74,7 @@ def sections_of(file: Path, kind: str) -> Mapping[str, Any]:
 
 
 def load(file: Path) -> dict[str, Any]:
-    """A file's content, with numbers as Hydra's loader reads them; not to be changed."""
+    """A file's content, with numbers as Hydra's loader reads them; do not modify it."""
     stat = file.stat()
     return _load(file, stat.st_mtime_ns, stat.st_size)
 

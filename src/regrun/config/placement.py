@@ -1,4 +1,4 @@
-"""Whether what a config names fits the place it is named for, before any of it is made."""
+"""Type checks of a config against the annotations of the parameters it fills, before anything is built."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from regrun.config.whitelist import check_definition, is_from, parameters_of, users_packages
 from regrun.errors import UserError, nearest
 
-ANYTHING = Any  # asked for by a parameter without an annotation
+ANYTHING = Any  # the type of a parameter without an annotation
 
 
 def check_components(config: Any, wanted: Any, key: str = "") -> None:
-    """Check that a config makes what its place asks for, of components and values that fit together.
+    """Check that every component and value in a config has the type that its place asks for.
 
-    What a place asks for is the annotation of the parameter that it is given for: a dataset, an optimizer, a
-    mapping of probes, a number. A class must be one, or a subclass; a function must say by its annotation
-    that it returns one. Imports the modules that are named, all of them trusted, and calls nothing.
+    A place's type is the annotation of the parameter that it fills: a dataset, an optimizer, a mapping of
+    probes, a number. A class must be a subclass; a function must be annotated to return the type. Imports the
+    named modules, which are all trusted, and calls nothing.
 
     Args:
-        config: what is given, as plain dictionaries, lists and values.
-        wanted: what is asked for: a type, or an alias such as ``Mapping[str, Probe]``.
-        key: where the config stands, for messages.
+        config: plain dictionaries, lists and values.
+        wanted: the expected type, or an alias such as ``Mapping[str, Probe]``.
+        key: dotted key of the config, for messages.
 
     Raises:
-        UserError: names the first that does not fit, and what was expected.
+        UserError: for the first mismatch, with the expected type.
     """
     if isinstance(config, Mapping) and "_target_" in config:
         found = check_definition(f"{key}._target_", str(config["_target_"]))
@@ -80,16 +80,16 @@ def _check_parameters(found: Any, config: Mapping[str, Any], key: str) -> None:
 
 
 def is_component(found: Any, wanted: Any, partial: bool) -> bool:
-    """Whether a class or function, called with all its parameters or some, gives what a place asks for.
+    """Whether calling a class or function gives what a place asks for.
 
     Args:
-        found: what a config names.
-        wanted: what the place asks for.
-        partial: whether the place is given the callable, its other parameters bound, and not its result.
+        found: the object that a config names.
+        wanted: the expected type.
+        partial: whether the place takes the callable with some parameters bound, not its result.
     """
     if inspect.isfunction(found):
         if is_from(found, "torch"):
-            return False  # its functions compute, and make no components
+            return False  # a module of functions that compute, not make components
         made = type_hints(found).get("return", ANYTHING)
     elif inspect.isclass(found):
         made = found
@@ -106,9 +106,9 @@ def is_component(found: Any, wanted: Any, partial: bool) -> bool:
 
 
 def gives(made: Any, wanted: Any) -> bool:
-    """Whether a value of one annotation may stand where another is asked for."""
+    """Whether a value annotated ``made`` is acceptable as ``wanted``."""
     if made is ANYTHING:
-        return False  # a function that does not say what it returns
+        return False  # an unannotated function
     wishes = options(wanted)
     return all(any(_gives(offer, wish) for wish in wishes) for offer in options(made))
 
@@ -119,7 +119,7 @@ def _gives(made: Any, wanted: Any) -> bool:
     if not inspect.isclass(made):
         return get_origin(made) is not None and get_origin(made) is get_origin(wanted)
     if get_origin(wanted) is Callable:
-        call = method(made, "forward") or method(made, "__call__")  # a module's is its forward
+        call = method(made, "forward") or method(made, "__call__")  # for a module, its forward
         return inspect.isfunction(call) and gives(
             type_hints(call).get("return", ANYTHING), get_args(wanted)[1]
         )
@@ -131,7 +131,7 @@ def _gives(made: Any, wanted: Any) -> bool:
 
 
 def is_known(made: type) -> bool:
-    """Whether a class is one of a kind that regrun's own parts are made of."""
+    """Whether a class is one of the kinds that regrun's own parts are made of."""
     from torch import nn
     from torch.optim import Optimizer
 
@@ -146,13 +146,13 @@ def is_users(made: type) -> bool:
 
 
 def is_procedure(made: type) -> bool:
-    """Whether the instances of a class are called with a ``Context``."""
+    """Whether instances of a class are called with a ``Context``."""
     call = method(made, "__call__")
     return inspect.isfunction(call) and [*inspect.signature(call).parameters] == ["self", "context"]
 
 
 def method(made: type, name: str) -> Any:
-    """What a class, or the nearest of its bases, defines under a name; not what its metaclass does."""
+    """The attribute that a class or its nearest base defines, ignoring its metaclass."""
     return next((vars(base)[name] for base in made.__mro__ if name in vars(base)), None)
 
 
@@ -162,12 +162,12 @@ def follows(made: type, protocol: type) -> bool:
 
 
 def options(wanted: Any) -> tuple[Any, ...]:
-    """The members of a union; of anything else, itself."""
+    """The members of a union; for any other type, the type itself."""
     return get_args(wanted) if isinstance(wanted, UnionType) or get_origin(wanted) is Union else (wanted,)
 
 
 def element(wanted: Any, length: int) -> Sequence[Any] | None:
-    """What is asked for of each element of a list; ``None`` where no list is asked for, or none so long."""
+    """The expected type of each element of a list; ``None`` if no list of this length is expected."""
     home, parts = get_origin(wanted) or wanted, get_args(wanted)
     if home is tuple and parts and parts[-1] is not Ellipsis:
         return parts if len(parts) == length else None
@@ -177,7 +177,7 @@ def element(wanted: Any, length: int) -> Sequence[Any] | None:
 
 
 def is_value(value: Any, wanted: Any) -> bool:
-    """Whether a number, a word or null is what is asked for."""
+    """Whether a number, a word or null has the expected type."""
     if get_origin(wanted) is Literal:
         return value in get_args(wanted)
     if wanted in (NoneType, None):
@@ -190,7 +190,7 @@ def is_value(value: Any, wanted: Any) -> bool:
 
 
 def type_hints(found: Any) -> dict[str, Any]:
-    """The annotations of a callable's parameters, as far as they can be resolved."""
+    """The annotations of a callable's parameters, as far as they resolve."""
     try:
         return get_type_hints(getattr(found, "__init__") if isinstance(found, type) else found)  # noqa: B009
     except (NameError, TypeError, AttributeError):
@@ -198,7 +198,7 @@ def type_hints(found: Any) -> dict[str, Any]:
 
 
 def in_words(wanted: Any) -> str:
-    """What is asked for, as a message says it: ``int | null``, ``a Dataset``, ``several of: a Probe``."""
+    """The expected type for a message: ``int | null``, ``a Dataset``, ``several of: a Probe``."""
     return " | ".join(_in_words(option) for option in options(wanted))
 
 
@@ -222,6 +222,6 @@ def _in_words(wanted: Any) -> str:
 
 
 def in_brief(value: Any) -> str:
-    """A config's value, short enough for a line."""
+    """A config's value, shortened to fit a line."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

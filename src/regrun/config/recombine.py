@@ -1,4 +1,4 @@
-"""Parts picked anew, freed of what the experiment had tuned for the parts they replace."""
+"""Replaces a part together with what the experiment tuned for it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from regrun.config.scales import read_config
 from regrun.config.typed import config_folders, task_overrides
 from regrun.errors import UserError
 
-# Groups of which a run has one member, and groups of which it has several, keyed by name.
+# Groups with one member in a run, and groups with several, keyed by name.
 SINGLE = ("dataset", "label_noise", "pixels", "attention", "model", "optimizer", "schedule", "procedure")
 SEVERAL = ("augmentation", "regularizer", "probe")
 
 
 def recombined(cfg: DictConfig) -> DictConfig:
-    """The config with each component as itself.
+    """The config with each newly chosen component at its own defaults.
 
     An experiment tunes the components it chooses: ``optimizer.eps`` for its AdamW, ``dataset.modulus`` for
-    its modular arithmetic. Hydra merges these values into whatever component is chosen in the end. Where
-    the command line, or an experiment that builds on another, chooses another one, that one comes with its
-    own defaults here, and with what is said of it from there on.
+    its modular arithmetic. Hydra would merge these values into whatever component is chosen in the end. If
+    the command line, or an experiment that builds on another, chooses another component, it gets its own
+    defaults here, plus the values set for it from there on.
 
     Args:
-        cfg: a composed config with its ``hydra`` node; left as it is.
+        cfg: a composed config with its ``hydra`` node; not modified.
 
     Raises:
-        UserError: if the command line sets something of a regularizer, say, that is not chosen.
+        UserError: if the command line sets a value of a component, such as a regularizer, that is not chosen.
     """
     result = cfg.copy()
     files = tuning(cfg)
@@ -56,14 +56,14 @@ def recombined(cfg: DictConfig) -> DictConfig:
 
 
 def is_part(node: Any) -> bool:
-    """Whether a node is a part that was chosen, and not only values that were set for one."""
+    """Whether a node is a chosen component, and not only values set for one."""
     return not isinstance(node, DictConfig) or "_target_" in node
 
 
 def component(cfg: DictConfig, group: str, name: str) -> dict[str, Any] | None:
-    """A component as its file has it, with the parts that it takes from others of its group.
+    """A component as its file defines it, with the components it takes from its own group.
 
-    ``None`` if there is no such file, or if it is composed in some other way.
+    ``None`` if there is no such file, or if it is composed in another way.
     """
     fresh = find_config(cfg, f"{group}/{name}")
     if fresh is None:
@@ -80,9 +80,9 @@ def component(cfg: DictConfig, group: str, name: str) -> dict[str, Any] | None:
 
 
 def tuning(cfg: DictConfig) -> list[dict[str, Any]]:
-    """The files that choose components and tune them, in the order in which they act.
+    """The files that choose and tune components, in order of precedence.
 
-    These are regrun's defaults, the experiment with those that it builds on, and its scale.
+    These are regrun's defaults, the experiment after its parents, and its scale.
     """
     name = str(cfg.hydra.runtime.choices.experiment)
     found = (find_config(cfg, "config"), find_config(cfg, f"scale_for/{name}-{cfg.scale}"))
@@ -91,15 +91,15 @@ def tuning(cfg: DictConfig) -> list[dict[str, Any]]:
 
 
 def lineage(cfg: DictConfig, name: str) -> list[dict[str, Any]]:
-    """An experiment's file, after those of the experiments that it builds on."""
+    """An experiment's file, after those of its parents."""
     content = find_config(cfg, f"experiment/{name}") or {}
     return [found for parent in parents(content) for found in lineage(cfg, parent)] + [content]
 
 
 def tuned_for(files: Sequence[Mapping[str, Any]], group: str, chosen: object) -> Sequence[Mapping[str, Any]]:
-    """The files that tune the component that is chosen of a group: all from the one on that chose it.
+    """The files that tune the chosen component of a group, from the one that chose it on.
 
-    All of them, where none has chosen another before; none, where none has chosen it.
+    All of them if none chose another before; none if none chose it.
     """
     since = 0
     choice = None
@@ -113,7 +113,7 @@ def tuned_for(files: Sequence[Mapping[str, Any]], group: str, chosen: object) ->
 
 
 def find_config(cfg: DictConfig, name: str) -> dict[str, Any] | None:
-    """A config's content, in the first folder of Hydra's search path that has it."""
+    """A config's content from the first folder of Hydra's search path that has it."""
     found = (read_config(folder, name) for folder in config_folders(cfg))
     return next((content for content in found if content is not None), None)
 

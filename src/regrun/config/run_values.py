@@ -1,4 +1,4 @@
-"""The values of a config that regrun itself reads: of which type each is, and in what range."""
+"""Types and ranges of the config values that regrun itself reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TYPES: Mapping[str, Any] = {
     "report": dict[str, Any],
 }
 NODES = ("procedure", "logger", "trainer", "resources")
-# Nothing else of Lightning's Trainer: it would change figures, and no identity would say so.
+# Other options of Lightning's Trainer are refused: they could change figures without changing the identity.
 TRAINER: Mapping[str, Any] = {
     "accelerator": str,
     "devices": int | str | list[int],
@@ -47,7 +47,7 @@ def check_run_values(config: Mapping[str, Any]) -> None:
     """Check the values that regrun reads of a resolved config, whatever the procedure.
 
     Raises:
-        UserError: names the first that is not what is expected, and what is.
+        UserError: for the first bad value, with what was expected.
     """
     for key, wanted in TYPES.items():
         if key not in config:

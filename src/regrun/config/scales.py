@@ -1,4 +1,4 @@
-"""The scales of an experiment: what it changes to run in seconds, or as its authors ran it."""
+"""The scales of an experiment: its settings for a run of seconds, or for the authors' setting."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ KEYS = ("like", "base", "last", "arms", "claims", "report", "paper")
 
 @dataclass(frozen=True)
 class Scale:
-    """What an experiment changes at a scale.
+    """The settings of an experiment at a scale.
 
     Attributes:
-        like: the experiment whose scale of the same name comes first, if any.
-        choices: the option that it chooses of each group; an arm or the command line may choose another.
-        content: all else, as a config.
-        last: those of its overrides that hold whatever an arm says.
+        like: the experiment whose scale of the same name this one extends, if any.
+        choices: the option chosen of each group; an arm or the command line may override it.
+        content: the other settings, as a config.
+        last: the overrides that take precedence over an arm.
     """
 
     like: str | None = None
@@ -38,9 +38,9 @@ class Scale:
 
 
 def read_config(folder: Path, name: str) -> dict[str, Any] | None:
-    """A config as regrun itself reads it; ``None`` if the folder has none of this name.
+    """A config as regrun reads it; ``None`` if the folder has none of this name.
 
-    The choices of a scale stand in its ``defaults`` as an experiment's do.
+    A scale's choices appear in its ``defaults``, as an experiment's do.
     """
     section = find_section(folder, name)
     if section is None:
@@ -55,7 +55,7 @@ def read_config(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def hydra_config(section: Section) -> dict[str, Any]:
-    """A section as Hydra is to have it: chosen by interpolation, it may choose nothing itself."""
+    """A section as Hydra reads it: a config chosen by interpolation cannot choose options itself."""
     if section.kind == "procedures":
         return dict(sections_of(section.file, section.kind)[section.name])
     scale = read_scale(section)
@@ -68,14 +68,14 @@ def hydra_config(section: Section) -> dict[str, Any]:
 
 
 def read_scale(section: Section) -> Scale:
-    """What a section says of a scale.
+    """Parse a scale.
 
-    It is a list of overrides, or a mapping. ``base`` is that list; an arm may say otherwise. ``last`` are
-    overrides that hold whatever an arm says. ``arms``, ``claims``, ``report`` and ``paper`` add to the
-    experiment's own or replace them. ``like`` names an experiment whose scale comes before.
+    It is a list of overrides or a mapping. ``base`` is such a list, which an arm may override. ``last`` holds
+    overrides that take precedence over an arm. ``arms``, ``claims``, ``report`` and ``paper`` extend or
+    replace the experiment's own. ``like`` names an experiment whose scale this one extends.
 
     Raises:
-        UserError: names what is not as it should be.
+        UserError: for an unknown key or a wrong type.
     """
     node = sections_of(section.file, section.kind)[section.name]
     where = f"{section.file}: scales.{section.name}"
@@ -103,7 +103,7 @@ def read_scale(section: Section) -> Scale:
 
 
 def put(content: dict[str, Any], key: str, value: Any) -> None:
-    """Set what a dotted key stands for."""
+    """Set the value of a dotted key."""
     *above, name = key.split(".")
     for word in above:
         content = content.setdefault(word, {})
@@ -111,7 +111,7 @@ def put(content: dict[str, Any], key: str, value: Any) -> None:
 
 
 def before(section: Section) -> Section | None:
-    """The section of the scale that another is like."""
+    """The section of the scale that this one extends."""
     like = read_scale(section).like
     if like is None:
         return None
@@ -122,7 +122,7 @@ def before(section: Section) -> Section | None:
 
 
 def last_words(section: Section) -> list[str]:
-    """The overrides that hold whatever an arm says."""
+    """The overrides that take precedence over an arm."""
     earlier = before(section)
     return [*(last_words(earlier) if earlier else []), *read_scale(section).last]
 
@@ -134,7 +134,7 @@ def choices_of(section: Section) -> dict[str, Any]:
 
 
 def content_of(section: Section) -> dict[str, Any]:
-    """What a scale sets, with that of the scale that it is like."""
+    """The settings of a scale, on top of those of the scale it extends."""
     earlier = before(section)
     merged = OmegaConf.merge(content_of(earlier) if earlier else {}, dict(read_scale(section).content))
     content: dict[str, Any] = OmegaConf.to_container(merged, resolve=False)  # type: ignore[assignment]
@@ -142,7 +142,7 @@ def content_of(section: Section) -> dict[str, Any]:
 
 
 def arms_at(section: Section) -> dict[str, Any]:
-    """An experiment's arms at a scale, before its last words replace theirs."""
+    """An experiment's arms at a scale, before its ``last`` overrides are applied."""
 
     def own(experiment: str) -> dict[str, Any]:
         folders = (section.folder, conf_dir())
@@ -161,22 +161,22 @@ def arms_at(section: Section) -> dict[str, Any]:
 
 
 def with_last(arm: Any, last: Sequence[str]) -> Any:
-    """An arm, or a family, in which the scale's last words replace what it says itself.
+    """An arm, or a family, with the scale's ``last`` overrides applied.
 
-    They are added where the arm sets the same key, or chooses the part that the key is of: of the other arms
-    the scale's values hold anyway.
+    An override is added only if the arm sets the same key or chooses the part it belongs to; elsewhere the
+    scale's own value is not contested.
     """
     if isinstance(arm, Mapping):
         return {**arm, "overrides": with_last(arm.get("overrides"), last)}
     if not isinstance(arm, list):
-        return arm  # read_arms says what is wrong with it
+        return arm  # read_arms reports the error
     own = {key_of(str(word)): str(word).partition("=")[2] for word in arm}
     added = {key_of(word): word for word in last if concerns(key_of(word), own)}
     return [*(word for word in arm if key_of(str(word)) not in added), *added.values()]
 
 
 def concerns(key: str, own: Mapping[str, str]) -> bool:
-    """Whether a key is one of an arm's own, or of a part that it chooses."""
+    """Whether a key is among an arm's own, or belongs to a part that the arm chooses."""
     group, _, rest = key.partition(".")
     chosen = own.get(group, "") if rest else ""
     several = group in ("augmentation", "regularizer", "probe")
@@ -184,11 +184,11 @@ def concerns(key: str, own: Mapping[str, str]) -> bool:
 
 
 def scale_choices(words: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """The words by which a scale chooses what others have left open.
+    """The overrides by which a scale chooses options that the command line leaves open.
 
     Args:
-        words: what is typed, of one run.
-        folders: of configs, in the order in which they are searched.
+        words: the overrides of one run, as typed.
+        folders: config folders in search order.
     """
     typed = {key_of(word): word.partition("=")[2] for word in words}
     experiment, scale = typed.get("experiment"), typed.get("scale", "small")
@@ -203,5 +203,5 @@ def scale_choices(words: Sequence[str], folders: Sequence[Path]) -> list[str]:
 
 
 def written(value: Any) -> str:
-    """A choice as one types it."""
+    """A choice, formatted as typed."""
     return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""Hydra reads a paper's one file as the several configs that it stands for."""
+"""A Hydra config source that reads a paper's single file as several configs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PACKAGES = {"scales": "_global_", "procedures": "procedure"}
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
-    """A folder of configs, in which ``experiment/<slug>.yaml`` answers for its scales and procedures, too.
+    """A folder of configs in which ``experiment/<slug>.yaml`` also provides its scales and procedures.
 
-    Only the file that is asked for is read. It has the name of the class whose place it takes.
+    Only the requested file is read. The class keeps the name of Hydra's class that it replaces.
     """
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """The config of a name."""
+        """The config with this name."""
         if section := find_section(Path(self.path), config_path):
             return ConfigResult(
                 config=OmegaConf.create(hydra_config(section)),
@@ -42,11 +42,11 @@ class FileConfigSource(file_config_source.FileConfigSource):
         return result
 
     def is_config(self, config_path: str) -> bool:
-        """Whether there is one of this name."""
+        """Whether a config with this name exists."""
         return super().is_config(config_path) or find_section(Path(self.path), config_path) is not None
 
     def is_group(self, config_path: str) -> bool:
-        """Whether there are some below this name."""
+        """Whether configs exist below this name."""
         return super().is_group(config_path) or bool(self._procedures(config_path))
 
     def _procedures(self, config_path: str) -> Sequence[str]:
@@ -55,13 +55,13 @@ class FileConfigSource(file_config_source.FileConfigSource):
         return [*sections_of(file, "procedures")] if group == "procedure" and file.is_file() else []
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        """The names below a name."""
+        """The names below a group."""
         listed = super().list(config_path, results_filter) if super().is_group(config_path) else []
         own = self._procedures(config_path) if results_filter is not ObjectType.GROUP else []
         return sorted({*listed, *own})
 
 
 def register_source() -> None:
-    """Have Hydra read every folder of configs so."""
-    Plugins.instance()  # which registers Hydra's own
+    """Make Hydra read every config folder through this source."""
+    Plugins.instance()  # registers Hydra's own sources
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource

@@ -1,4 +1,4 @@
-"""What was typed, of a config that Hydra has composed."""
+"""The typed overrides of a composed config."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from regrun.config.scales import scale_choices
 
 
 def task_overrides(cfg: DictConfig) -> list[str]:
-    """The overrides that a config was composed with, as they were typed.
+    """The overrides that a config was composed with, as typed.
 
     Args:
-        cfg: with its ``hydra`` node.
+        cfg: a composed config with its ``hydra`` node.
     """
     words = raw_list(cfg.hydra.overrides.task)
     places = [word for word in words if word.startswith(("experiment=", "scale="))]
@@ -23,6 +23,6 @@ def task_overrides(cfg: DictConfig) -> list[str]:
 
 
 def config_folders(cfg: DictConfig) -> list[Path]:
-    """The folders of configs that a config was composed from."""
+    """The config folders that a config was composed from."""
     sources = [source for source in cfg.hydra.runtime.config_sources if source.schema == "file"]
     return [Path(str(source.path).removeprefix("file://")) for source in sources]

@@ -1,4 +1,4 @@
-"""The YAML files of a user's own configs, looked at before anything reads them as configs."""
+"""Checks of a user's own YAML files before they are read as configs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from regrun.paths import conf_dir
 GROUPS = ("experiment", *COMPONENT_GROUPS)
 LARGEST = 2**20  # bytes
 DEEPEST = 40  # levels of nesting
-MOST_NODES = 100_000  # with what aliases stand for spelt out
+MOST_NODES = 100_000  # with aliases expanded
 
 
 def check_config_dir(folder: Path) -> None:
-    """Check a folder of configs: that it holds some, each of them YAML, and none under a name of regrun's.
+    """Check that a folder holds configs, all valid YAML, none named as one of regrun's.
 
     Raises:
-        UserError: names the first that is not, or cannot be.
+        UserError: for the first problem.
     """
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder}: there is no such folder")
@@ -56,7 +56,7 @@ def config_files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def check_new(group: str, file: Path, folder: Path) -> None:
-    """Raise ``UserError`` if regrun has a config of the same name, which would be read instead."""
+    """Raise ``UserError`` if regrun has a config of the same name, which would shadow this one."""
     ours = conf_dir() / file.relative_to(folder)
     if ours.exists() and not ours.samefile(file):
         raise UserError(
@@ -65,7 +65,7 @@ def check_new(group: str, file: Path, folder: Path) -> None:
 
 
 def check_parents(file: Path) -> None:
-    """Raise ``UserError`` for an experiment that chooses an experiment, rather than building on one."""
+    """Raise ``UserError`` if an experiment overrides ``experiment`` instead of building on another."""
     for entry in read_yaml(file).get("defaults") or []:
         for key, name in entry.items() if isinstance(entry, dict) else ():
             if str(key).removeprefix("override ").lstrip("/") == "experiment":
@@ -73,10 +73,10 @@ def check_parents(file: Path) -> None:
 
 
 def check_yaml(file: Path) -> None:
-    """Check that a file is YAML of a config's size, without expanding it.
+    """Check that a file is YAML of reasonable size, without expanding aliases.
 
     Raises:
-        UserError: says what is wrong with it.
+        UserError: with the reason.
     """
     if file.stat().st_size > LARGEST:
         raise UserError(f"{file} is too large for a config: more than {LARGEST} bytes")
@@ -95,7 +95,7 @@ def check_yaml(file: Path) -> None:
 
 
 def count_nodes(text: str) -> int | None:
-    """How many values a YAML text stands for; ``None`` if it is nested too deeply, or they are too many."""
+    """The number of values in a YAML text; ``None`` if it is nested too deeply or has too many."""
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = [(None, 0)]
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -109,7 +109,7 @@ def count_nodes(text: str) -> int | None:
             size = 1
             sizes |= {event.anchor: 1} if event.anchor else {}
         elif isinstance(event, yaml.AliasEvent):
-            size = sizes.get(str(event.anchor), MOST_NODES)  # of an alias within what it stands for
+            size = sizes.get(str(event.anchor), MOST_NODES)  # an alias inside its anchor: the maximum
         anchor, total = open_nodes[-1]
         open_nodes[-1] = (anchor, total + size)
         if len(open_nodes) > DEEPEST or total + size > MOST_NODES:
@@ -118,7 +118,7 @@ def count_nodes(text: str) -> int | None:
 
 
 def folders_of(config_dirs: Sequence[str | Path | None]) -> list[Path]:
-    """Folders of the user's own configs, checked; those that were not given left out."""
+    """Check the folders of the user's own configs; folders that are ``None`` are left out."""
     folders = [Path(folder) for folder in config_dirs if folder is not None]
     for folder in folders:
         check_config_dir(folder)

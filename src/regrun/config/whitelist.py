@@ -15,15 +15,15 @@ from regrun.errors import UserError, nearest
 # Packages whose components a config may construct.
 TRUSTED = ("regrun", "torch.nn", "torch.optim")
 ENVIRONMENT_VARIABLE = "REGRUN_TRUST"
-MARKS = ("_target_", "_partial_")  # what a config may say about how a component is made
+MARKS = ("_target_", "_partial_")  # keys that configure how a component is made
 _named_by_user: tuple[str, ...] = ()
 
 
 def read_trust() -> None:
-    """Take from ``REGRUN_TRUST`` (comma-separated) which packages the user trusts.
+    """Read the packages that the user trusts from ``REGRUN_TRUST`` (comma-separated).
 
-    Called before any config is read, and in each process that works for a sweep: the trust comes from the
-    user's environment and never from a config, which could then vouch for itself.
+    Call it before any config is read, and in each worker process of a sweep. Trust comes from the user's
+    environment, never from a config, which could then vouch for itself.
     """
     global _named_by_user
     _named_by_user = tuple(os.environ.get(ENVIRONMENT_VARIABLE, "").replace(",", " ").split())
@@ -33,7 +33,7 @@ read_trust()
 
 
 def trusted_packages() -> tuple[str, ...]:
-    """The trusted packages: regrun's own, and those that the user has named."""
+    """The trusted packages: regrun's own and the user's."""
     return (*TRUSTED, *_named_by_user)
 
 
@@ -43,16 +43,16 @@ def users_packages() -> tuple[str, ...]:
 
 
 def make_importable() -> None:
-    """Let packages that the user trusts be imported from the current directory, as with ``python -m``."""
+    """Make packages that the user trusts importable from the current directory, as ``python -m`` does."""
     if _named_by_user and (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)
 
 
 def check_target_names(config: Any) -> None:
-    """Check that every ``_target_`` in a config is named in a trusted package; imports nothing.
+    """Check that every ``_target_`` in a config is in a trusted package; imports nothing.
 
     Raises:
-        UserError: names the first that is not.
+        UserError: for the first that is not.
     """
     for path, node in find_nodes(config):
         for mark in node:
@@ -83,10 +83,10 @@ def find_nodes(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, An
 
 
 def home_of(key: str, target: str) -> str:
-    """The trusted package a target is named in.
+    """The trusted package that contains a target.
 
     Raises:
-        UserError: if it is named in none.
+        UserError: if none does.
     """
     trusted = trusted_packages()
     for package in trusted:
@@ -99,12 +99,12 @@ def home_of(key: str, target: str) -> str:
 
 
 def check_definition(key: str, target: str) -> Any:
-    """The object that a target names: public, and defined in a trusted package.
+    """The object that a target names, which must be public and defined in a trusted package.
 
-    A trusted module's own imports are attributes of it: ``regrun.records.record.os.system`` is not regrun's.
+    A trusted module's imports are attributes of it: ``regrun.records.record.os.system`` is not regrun's.
 
     Raises:
-        UserError: if there is none, or it is not.
+        UserError: if there is no such object, or it is not allowed.
     """
     package = home_of(key, target)
     if any(word.startswith("_") for word in target.split(".")):
@@ -119,7 +119,7 @@ def check_definition(key: str, target: str) -> Any:
 
 
 def locate(key: str, target: str) -> Any:
-    """The object a dotted path names: an attribute of a module.
+    """The object at a dotted path: an attribute of a module.
 
     Raises:
         UserError: if there is none.
@@ -150,5 +150,5 @@ def is_from(found: Any, package: str) -> bool:
 
 
 def parameters_of(found: Any) -> Mapping[str, inspect.Parameter]:
-    """The parameters of a component's constructor, or of the function that makes it."""
+    """The parameters of a component's constructor or factory function."""
     return inspect.signature(found).parameters

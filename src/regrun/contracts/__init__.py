@@ -1,1 +1,1 @@
-"""What every part of a training may know of the others."""
+"""Types that the parts of a training share."""

@@ -1,4 +1,4 @@
-"""Some samples of a dataset, as training and evaluation see them."""
+"""A batch of samples."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 class Mixture(NamedTuple):
-    """What a mixed batch was mixed of: sample ``i`` of the batch and sample ``partner[i]`` of it.
+    """The parents of a mixed batch: sample ``i`` mixes samples ``i`` and ``partner[i]``.
 
     Attributes:
         x: the inputs before mixing, ``(batch, ...)``.
         partner: positions in the batch, ``(batch,)`` of int64.
-        share: of the sample itself, ``(batch,)`` in ``[0, 1]``; the partner has the rest.
+        share: weight of sample ``i`` itself, ``(batch,)`` in ``[0, 1]``; the partner has the rest.
     """
 
     x: Tensor
@@ -22,15 +22,15 @@ class Mixture(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some samples of a dataset.
+    """A batch of samples.
 
     Attributes:
         x: inputs, ``(batch, ...)``.
-        y: targets: ``(batch,)`` of class indices, or ``(batch, classes)`` of probabilities where a
-            regularizer has made them so; for other criteria as they say.
-        index: each sample's position in its split, ``(batch,)`` of int64; methods that remember
-            something per sample need it.
-        mixture: what it was mixed of, if it was.
+        y: targets: class indices ``(batch,)``, or class probabilities ``(batch, classes)`` if a regularizer
+            has mixed or smoothed them; other criteria define their own.
+        index: each sample's position in its split, ``(batch,)`` of int64, for methods that keep a value per
+            sample.
+        mixture: the parents, if the batch is mixed.
     """
 
     x: Tensor

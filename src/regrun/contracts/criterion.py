@@ -1,4 +1,4 @@
-"""What the targets of a dataset mean: the loss that training minimizes, and the scores of an evaluation."""
+"""What targets mean: the loss that training minimizes and the scores that an evaluation reports."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ class Criterion(ABC):
     """Compares a model's output with targets.
 
     Attributes:
-        scores: the names of what ``score`` gives, ``loss`` among them.
-        best: the score by which a validation split chooses an evaluation, the largest being best; ``None``
-            where it is the smallest ``loss``.
+        scores: the names of the values that ``score`` returns, ``loss`` among them.
+        best: the score to maximize on a validation split; ``None`` to minimize ``loss``.
     """
 
     scores: tuple[str, ...] = ("loss",)
@@ -27,8 +26,8 @@ class Criterion(ABC):
         """The scalar that training minimizes unless a regularizer replaces it."""
 
     def check(self, y: Tensor, classes: int) -> None:  # noqa: B027  # nothing can be wrong with real numbers
-        """Raise ``ValueError`` if a split's targets cannot be: a class that does not exist."""
+        """Raise ``ValueError`` if targets are invalid, such as a class index out of range."""
 
     @abstractmethod
     def score(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Of each sample, ``(batch,)``, in float64; an evaluation reports the means over a split."""
+        """The scores of each sample, ``(batch,)`` in float64; an evaluation reports means over a split."""

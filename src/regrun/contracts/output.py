@@ -1,4 +1,4 @@
-"""What a model returns."""
+"""The output of a model."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Output(NamedTuple):
 
     Attributes:
         logits: ``(batch, classes)``.
-        features: penultimate features ``(batch, width)``, for methods and probes that need them.
-        aux: whatever else a method needs, by name: solver statistics, attention maps.
+        features: penultimate features ``(batch, width)``, if the model returns them.
+        aux: further outputs by name, such as solver statistics or attention maps.
     """
 
     logits: Tensor

@@ -1,4 +1,4 @@
-"""What a run does, and what it is given."""
+"""What a run does, and the context that it is called with."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from regrun.contracts.stopping import StopRequest
 
 
 class Context(Protocol):
-    """What a procedure may ask of the run it is part of.
+    """The run, as a procedure sees it.
 
     Attributes:
-        identity: its fingerprint.
-        seed: of all randomness.
-        data_dir: where data files lie.
+        identity: the run's fingerprint.
+        seed: seed of all randomness.
+        data_dir: folder of the data files.
         trainer: Lightning ``Trainer`` arguments: accelerator, devices, precision, strategy, ...
-        checkpoint: where the procedure saves its state.
-        checkpoint_seconds: how often, at most, it saves.
-        skip_probes: whether probes that cannot measure the model are left out, rather than an error.
-        stop: to be looked at between steps.
+        checkpoint: file to save the state in.
+        checkpoint_seconds: least time between saves, in seconds.
+        skip_probes: whether to leave out probes that cannot measure the model, instead of raising.
+        stop: the stop request, to be checked between steps.
     """
 
     identity: str
@@ -38,33 +38,33 @@ class Context(Protocol):
         """The checkpoint to resume from, if there is one."""
 
     def begin(self, description: Description) -> None:
-        """Everything is built and checked: open the record, start the loggers, print the header.
+        """Open the record, start the loggers and print the header, once everything is built and checked.
 
-        Nothing is on disk before this call. Call it once.
+        Nothing is written to disk before this call. Call it once.
         """
 
     def stage(self, name: str, procedure: Procedure) -> Stage:
-        """Run a part of the procedure that other runs share, or find it already done.
+        """Run a part that other runs share, or return it if it is already done.
 
-        A stage is found by the fingerprint of its own config, the seed and the precision: five arms that
-        prune the same trained network train it once, whichever comes first, in however many processes. Its
-        record lies beside the runs, in ``outputs/stages``. May be called before or after ``begin``.
+        A stage is identified by its config, the seed and the precision; five arms that prune the same trained
+        network train it once, in however many processes. Its record lies in ``outputs/stages``. May be called
+        before or after ``begin``.
 
         Args:
             name: the parameter of this procedure that holds ``procedure``.
-            procedure: what to run.
+            procedure: the procedure to run.
 
         Raises:
             StoppedError: after heeding ``stop``.
         """
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record metrics at a step. Steps only grow; a step already recorded is ignored."""
+        """Record metrics at a step. Steps must increase; a step already recorded is ignored."""
 
     def recorded(self) -> dict[str, Any]:
-        """What has been logged so far, in a few numbers: to be part of each state that is saved.
+        """A short summary of what has been logged so far, to be saved with each state.
 
-        It is safe on the disk when this returns, so that a state never counts on what is lost.
+        The log is flushed to disk before this returns, so a saved state never refers to lost metrics.
         """
 
     def show(self, step: int, loss: float) -> None:
@@ -73,19 +73,19 @@ class Context(Protocol):
 
 @dataclass(frozen=True)
 class Description:
-    """What a procedure is about to do.
+    """A procedure about to start.
 
     Attributes:
-        steps: how many steps it has.
-        device: where it computes, in words.
-        precision: the floating-point format, in words.
-        sizes: numbers worth a line in the header, by name.
-        data_fingerprint: a hash of the data; empty where there are none.
-        notes: what is worth a line about the data.
-        resume_step: the step of the saved state the run goes on from; what was logged later is forgotten.
-        recorded: what ``Context.recorded`` gave when that state was saved; the record must still hold it.
-        is_main_process: whether this process is the one that records and prints.
-        sharers: how many runs are done at once, and share the time that it takes.
+        steps: number of steps.
+        device: name of the device.
+        precision: floating-point format, as Lightning names it.
+        sizes: numbers for the header, by name.
+        data_fingerprint: hash of the data; empty if there are none.
+        notes: remarks on the data for the header.
+        resume_step: the step of the saved state to resume from; later log entries are discarded.
+        recorded: the result of ``Context.recorded`` at that save; the record must still hold it.
+        is_main_process: whether this process records and prints.
+        sharers: number of runs computed together, which share the elapsed time.
     """
 
     steps: int
@@ -102,14 +102,14 @@ class Description:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a procedure that has been done.
+    """A completed stage.
 
     Attributes:
-        checkpoint: the state it ended with.
+        checkpoint: the final state.
         metrics: its final metrics.
-        curves: all it logged: values by step, by name.
-        directory: its record.
-        data_fingerprint: a hash of the data that it was computed from; empty where there are none.
+        curves: everything it logged: values by step, by name.
+        directory: the stage's record.
+        data_fingerprint: hash of the data it was computed from; empty if there are none.
     """
 
     checkpoint: Path
@@ -120,11 +120,11 @@ class Stage:
 
 
 class Procedure(Protocol):
-    """Something a run can execute: constructed from the config, called once.
+    """What a run executes: constructed from the config, called once.
 
     Attributes:
-        metrics: the names of what it logs and returns; ``name`` stands for its parts ``name/...``, too.
-            Claims are checked against them before anything runs.
+        metrics: names of what it logs and returns; ``name`` also covers the parts ``name/...``. Claims are
+            checked against them before anything runs.
     """
 
     @property
@@ -132,9 +132,9 @@ class Procedure(Protocol):
         """See the class."""
 
     def __call__(self, context: Context) -> dict[str, float]:
-        """Do it, and return the final metrics.
+        """Run, and return the final metrics.
 
         Raises:
-            ValueError: before ``context.begin``, for what the user can mend.
-            StoppedError: after heeding ``context.stop``.
+            ValueError: before ``context.begin``, for a user's mistake.
+            StoppedError: after a stop request, with the state saved.
         """

@@ -15,9 +15,9 @@ class Samples:
 
     Attributes:
         x: inputs, ``(n, ...)``.
-        y: targets that training sees, ``(n,)`` of class indices, or as the dataset's criterion says.
-        clean: targets before label corruption; the same tensor as ``y`` where there is none. For
-            probes only, never for a loss.
+        y: training targets, class indices ``(n,)`` or as the dataset's criterion defines.
+        clean: targets before label corruption, the same tensor as ``y`` if there is none. For probes only,
+            never for a loss.
     """
 
     x: Tensor
@@ -39,10 +39,10 @@ class Splits:
     """A dataset, split.
 
     Attributes:
-        train: what is trained on.
-        test: never trained on, and never chosen by.
-        validation: to choose by, corrupted as the train split is; ``None`` where there is none.
-        notes: what is worth a line about these data: where they come from, what is odd about them.
+        train: the training samples.
+        test: held out from training and from model selection.
+        validation: samples for model selection, corrupted as the train split is; ``None`` if there are none.
+        notes: remarks on the data: source, oddities.
     """
 
     train: Samples
@@ -52,13 +52,13 @@ class Splits:
 
     @property
     def named(self) -> dict[str, Samples]:
-        """The splits there are, by name, train first."""
+        """The existing splits by name, train first."""
         named = {"train": self.train, "test": self.test}
         return named if self.validation is None else {**named, "validation": self.validation}
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many samples each split has, in words."""
+        """The number of samples of each split, by its label in the header."""
         return {f"{name} samples": len(samples) for name, samples in self.named.items()}
 
     def to(self, device: torch.device) -> Splits:
@@ -67,7 +67,7 @@ class Splits:
         return Splits(self.train.to(device), self.test.to(device), validation, self.notes)
 
     def fingerprint(self) -> str:
-        """A hash of every tensor of all splits: equal exactly when the data are."""
+        """A hash of every tensor of all splits, equal exactly if the data are equal."""
         digest = hashlib.sha256()
         for samples in self.named.values():
             for tensor in (samples.x, samples.y, samples.clean):

@@ -1,4 +1,4 @@
-"""How a run learns that it is to stop, and says that it has."""
+"""Stop requests: how a run is asked to stop and reports that it has."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 class StopRequest:
-    """Whether the run has been asked to stop: by Ctrl-C, SIGTERM, a closed terminal, or the sweep it is of.
+    """Whether the run has been asked to stop, by Ctrl-C, SIGTERM, a closed terminal or its sweep.
 
-    The first signal is a request, heeded after the step; a second Ctrl-C, later than half a second, kills. A
-    sweep whose runs are other processes asks them by a file, which its environment names.
+    The first signal is a request, heeded after the current step; a second Ctrl-C more than half a second
+    later kills. A sweep in other processes asks by a file, named in an environment variable.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
@@ -43,18 +43,18 @@ class StopRequest:
 
     @property
     def signals(self) -> list[signal.Signals]:
-        """Those to be taken: not that of a closed terminal, where ``nohup`` has had it ignored."""
+        """The signals to handle: not SIGHUP if ``nohup`` has had it ignored."""
         ignored = signal.SIG_IGN
         return [n for n in self.SIGNALS if n.name != "SIGHUP" or signal.getsignal(n) is not ignored]
 
     def listen(self) -> None:
-        """Take the signals, in a process's main thread; again where a library has taken them since."""
+        """Install the handlers, in the main thread only; call again if a library has replaced them."""
         if threading.current_thread() is threading.main_thread():
             for number in self.signals:
                 signal.signal(number, self.heed)
 
     def heed(self, number: int, frame: object) -> None:
-        """Take a signal as a request; of a second Ctrl-C, later than half a second, raise."""
+        """Record a signal as a request; raise on a second Ctrl-C more than half a second later."""
         if not self.asked or self._since is None:
             self.asked = True
             self._since = time.monotonic()
@@ -63,4 +63,4 @@ class StopRequest:
 
 
 class StoppedError(Exception):
-    """Raised by a procedure that has heeded a stop request, its state saved."""
+    """Raised by a procedure that has stopped on request, with its state saved."""

@@ -1,4 +1,4 @@
-"""What a regularizer or a probe may know of the training that it is part of."""
+"""The training, as regularizers and probes see it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from regrun.contracts.samples import Splits
 
 
 class Task(Protocol):
-    """What a regularizer or a probe may know of the task that holds it.
+    """The task, as its regularizers and probes see it.
 
     Attributes:
-        model: the network that is trained.
-        inputs: what one input looks like.
+        model: the network in training.
+        inputs: shape and type of one input.
         classes: the number of classes.
-        criterion: what the targets mean.
-        probability_map: what turns logits into probabilities, under the loss that is minimized; ``None`` if
-            they have none.
-        train_samples: size of the train split, for a memory of one entry per sample.
+        criterion: loss and scores of the targets.
+        probability_map: the map from logits to probabilities under the training loss; ``None`` if it has
+            none.
+        train_samples: size of the train split.
         optimizer: the optimizer, once training has begun.
     """
 
@@ -38,14 +38,14 @@ class Task(Protocol):
 
     @property
     def probability_map(self) -> ProbabilityMap | None:
-        """What turns logits into probabilities, under the loss that is minimized."""
+        """The map from logits to probabilities under the training loss; ``None`` if it has none."""
 
     @property
     def optimizer(self) -> Optimizer:
         """The optimizer, once training has begun."""
 
     def splits_on_device(self) -> Splits:
-        """The samples of all splits, where the model is."""
+        """All splits, on the model's device."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Step:
     """One forward pass of training.
 
     Attributes:
-        batch: what went in, after every ``transform``.
-        output: what came out.
-        task: who trains.
+        batch: the input, after every ``transform``.
+        output: the model's output.
+        task: the task in training.
         number: optimization steps taken before this one.
         epoch: passes over the train split completed before this step.
     """

@@ -24,10 +24,10 @@ class BackCopy(Dataset):
     copy have nothing to do at most positions, and attention sinks form quickly. Guo et al., arXiv 2410.13835.
 
     Args:
-        symbols: of the chain.
-        triggers: how many of them, the first, are triggers.
-        length: of a sequence.
-        concentration: of the Dirichlet distribution.
+        symbols: number of symbols of the chain.
+        triggers: number of triggers, which are the first symbols.
+        length: length of a sequence.
+        concentration: parameter of the Dirichlet distribution.
         train: sequences to train on.
         test: sequences to test on.
     """

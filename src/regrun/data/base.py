@@ -1,4 +1,4 @@
-"""What a dataset is: inputs described for the model, and train and test samples as tensors."""
+"""The interface of a dataset: a description of its inputs, and train and test samples as tensors."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Dataset(ABC):
     """A supervised task. Constructing one checks its parameters and touches no file.
 
     Attributes:
-        inputs: what one input looks like, for the model to size itself.
+        inputs: shape and type of one input.
         classes: the number of classes, or of values that are to be predicted (at each time).
-        criterion: what the targets mean: class indices, unless a dataset says otherwise.
-        validation: how many samples are set apart to choose by.
+        criterion: loss and scores of the targets: class indices, unless a dataset overrides it.
+        validation: number of samples held out for model selection.
     """
 
     inputs: InputSpec
@@ -35,7 +35,7 @@ class Dataset(ABC):
         return []
 
     def is_at_hand(self, data_dir: Path) -> bool:
-        """Whether its files are there, and are read in a moment."""
+        """Whether its files exist and load quickly."""
         return all(file.exists() for file in self.files(data_dir))
 
     @abstractmethod
@@ -43,15 +43,15 @@ class Dataset(ABC):
         """The samples.
 
         Args:
-            data_dir: where files lie, for datasets that have files.
-            seed: of everything random about the data: the split, noise, generated samples.
+            data_dir: folder of data files.
+            seed: seed of everything random about the data: the split, noise, generated samples.
         """
 
 
 def split_at_random(n: int, train_fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Positions of the train and the test samples: a random split of ``range(n)``.
 
-    Train gets ``int(train_fraction * n)`` samples, as the papers' code has it.
+    Train gets ``int(train_fraction * n)`` samples, as in the papers' code.
 
     Raises:
         ValueError: if a split would have none.

@@ -21,7 +21,7 @@ class BinaryPatterns(Dataset):
     1703.00810), whose table of labels is a file of theirs.
 
     Args:
-        bits: of a pattern, 2 to 20.
+        bits: number of bits of a pattern, 2 to 20.
         train_fraction: share of the patterns that is trained on, strictly between 0 and 1.
     """
 

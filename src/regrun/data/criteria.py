@@ -1,4 +1,4 @@
-"""What a dataset's targets mean: the loss that training minimizes, and the scores of an evaluation."""
+"""Criteria: the loss that training minimizes, and the scores of an evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ class Classification(Criterion):
     best = "accuracy"
 
     def check(self, y: Tensor, classes: int) -> None:
-        """See ``Criterion``."""
         check_classes(y, classes)
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
@@ -66,7 +65,7 @@ class ObservedSeries(Criterion):
         self.sigma = sigma
 
     def squares(self, output: Output, batch: Batch) -> Tensor:
-        """Of each sample, the mean squared error of what is observed."""
+        """The mean squared error of each sample over its observed values."""
         values, observed = batch.y.chunk(2, -1)
         error = ((output.logits - values) * observed).square().flatten(1).sum(1)
         return error / observed.flatten(1).sum(1).clamp(min=1)
@@ -90,7 +89,6 @@ class NextToken(Criterion):
     scores = ("loss", "accuracy")
 
     def check(self, y: Tensor, classes: int) -> None:
-        """See ``Criterion``."""
         check_classes(y, classes)
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
@@ -98,7 +96,7 @@ class NextToken(Criterion):
         return F.cross_entropy(output.logits.flatten(0, 1), batch.y.flatten())
 
     def score(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Of each sequence, in float64."""
+        """The score of each sequence, in float64."""
         losses = F.cross_entropy(output.logits.double().mT, batch.y, reduction="none")
         return {
             "loss": losses.mean(1),

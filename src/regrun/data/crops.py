@@ -23,7 +23,7 @@ class TrainPart(Derived):
     """Part of another dataset's train split, stratified, or what is left without that part.
 
     Args:
-        dataset: of class indices.
+        dataset: a dataset of class indices.
         count: samples of the part.
         rest: whether it is the others.
     """
@@ -58,7 +58,7 @@ class StoredCrops(Derived):
     2112.01528.
 
     Args:
-        dataset: of images.
+        dataset: a dataset of images.
         each: crops of an image.
         smallest: share of the area.
     """

@@ -31,19 +31,17 @@ class Derived(Dataset):
         self.validation = dataset.validation
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return self.dataset.files(data_dir)
 
     def is_at_hand(self, data_dir: Path) -> bool:
-        """See ``Dataset``."""
         return self.dataset.is_at_hand(data_dir)
 
 
 class Downsampled(Derived):
-    """Images of which each pixel is the mean of ``factor`` × ``factor`` of the original's.
+    """Downsampled images: each pixel is the mean of ``factor`` × ``factor`` original pixels.
 
     Args:
-        dataset: of images.
+        dataset: a dataset of images.
         factor: divides height and width.
     """
 
@@ -59,7 +57,6 @@ class Downsampled(Derived):
         self.inputs = replace(dataset.inputs, shape=(channels, height // factor, width // factor))
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """See ``Dataset``."""
         splits = self.dataset.load(data_dir, seed)
         validation = None if splits.validation is None else self._shrink(splits.validation)
         return Splits(self._shrink(splits.train), self._shrink(splits.test), validation, splits.notes)
@@ -77,7 +74,7 @@ class LongTailed(Derived):
     seed; the other splits stay as they are. Cui et al., arXiv 1901.05555.
 
     Args:
-        dataset: of class indices.
+        dataset: a dataset of class indices.
         largest: samples of class 0.
         imbalance: times more than of the last class.
     """
@@ -93,7 +90,7 @@ class LongTailed(Derived):
 
     @property
     def counts(self) -> list[int]:
-        """Of each class."""
+        """The number of samples of each class."""
         last = max(1, self.classes - 1)
         return [round(self.largest * self.imbalance ** (-c / last)) for c in range(self.classes)]
 

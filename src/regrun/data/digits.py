@@ -26,7 +26,7 @@ class Digits(Dataset):
         self.classes = 10
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """Split by ``seed``; reads what scikit-learn has."""
+        """Load scikit-learn's data, split by ``seed``."""
         from sklearn.datasets import load_digits  # takes a second
 
         found = load_digits()

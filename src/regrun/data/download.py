@@ -22,8 +22,8 @@ def fetch(urls: Sequence[str], file: Path, md5: str) -> None:
     """Have a file, from the first of some mirrors that gives it.
 
     Args:
-        urls: where it is offered.
-        file: where it is to be; what breaks off stays in ``<file>.partial``, and the next call goes on.
+        urls: the file's URLs.
+        file: path of the file; a partial download stays in ``<file>.partial`` and is resumed.
         md5: its checksum.
 
     Raises:

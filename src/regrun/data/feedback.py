@@ -41,8 +41,8 @@ class FeedbackData(ABC):
         """The three parts.
 
         Args:
-            data_dir: where files lie.
-            seed: of the split, and of drawn data.
+            data_dir: folder of data files.
+            seed: seed of the split, and of drawn data.
         """
         generator = generator_of(seed)
         liked = self.liked(data_dir, generator)
@@ -94,9 +94,9 @@ class LatentTastes(FeedbackData):
     item's popularity and Gumbel noise; a user likes the best ``20`` to ``liked``.
 
     Args:
-        users: how many.
-        items: how many.
-        factors: of the hidden model.
+        users: number of users.
+        items: number of items.
+        factors: number of factors of the hidden model.
         most: items that a user likes, at most; at least 20.
         noise: scale of the Gumbel noise.
         popularity: standard deviation.

@@ -8,10 +8,10 @@ from regrun.data.download import checksum
 
 
 def other_capitals(file: Path, root: Path) -> Path | None:
-    """What lies in a file's place, or in that of a folder on the way to it, under a name with other capitals.
+    """An existing path that differs from a missing file, or a folder on the way to it, only in capitals.
 
     Args:
-        file: that is not there.
+        file: a missing file.
         root: the folder below which names count; the file's own where it lies elsewhere.
     """
     if not file.is_relative_to(root):
@@ -25,13 +25,13 @@ def other_capitals(file: Path, root: Path) -> Path | None:
 
 
 def misspelt(file: Path, root: Path) -> str:
-    """What to add where a file is missed: what there is under a name with other capitals; else nothing."""
+    """A hint for a missing file: an existing path with other capitals; else empty."""
     found = other_capitals(file, root)
     return f" ({found} has other capitals)" if found else ""
 
 
 def check_md5(file: Path, md5: str) -> None:
-    """Raise ``ValueError`` unless a file's content is what was published."""
+    """Raise ``ValueError`` unless a file's content is the published one."""
     if (found := checksum(file)) != md5:
         raise ValueError(
             f"{file} is not what was published: its MD5 is {found}, and should be {md5}; remove it, to "

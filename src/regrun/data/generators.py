@@ -33,7 +33,7 @@ def generator_states() -> dict[str, Any]:
 
 
 def set_generators(states: dict[str, Any]) -> None:
-    """Put them where ``generator_states`` found them; those of GPUs only where there are as many."""
+    """Restore the states from ``generator_states``; GPU states only if there are as many GPUs."""
     random.setstate(states["python"])
     torch.set_rng_state(states["torch"])
     own = states["numpy"]
@@ -45,7 +45,7 @@ def set_generators(states: dict[str, Any]) -> None:
 
 @contextmanager
 def untouched_generators() -> Iterator[None]:
-    """Leave them as they were, whatever the block draws: what follows must not depend on it."""
+    """Restore the generators after the block, whatever it draws."""
     python, numpy, here = random.getstate(), np.random.get_state(), torch.get_rng_state()
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:

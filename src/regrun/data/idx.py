@@ -1,4 +1,4 @@
-"""The files of MNIST and of what has its format, checked before they are read."""
+"""MNIST's file format, checked before reading."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from regrun.data.files import check_md5
 
-# Of MNIST's files, unpacked; what is published are the sums of the packed ones.
+# MD5 of MNIST's unpacked files; the published sums are of the packed ones.
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -30,12 +30,12 @@ def check_idx(file: Path, md5: str | None, packed_md5: str) -> None:
     many samples of each class.
 
     Args:
-        file: with the name it has in MNIST.
+        file: a file with its name in MNIST.
         md5: its sum, if it is known.
-        packed_md5: that of ``<file>.gz``.
+        packed_md5: MD5 of ``<file>.gz``.
 
     Raises:
-        ValueError: names the file, and what is wrong with it.
+        ValueError: if the file is wrong, with its name and the reason.
     """
     split, what = file.name.split("-")[:2]
     sizes = (COUNTS[split], SIDE, SIDE) if what == "images" else (COUNTS[split],)
@@ -64,7 +64,7 @@ def check_idx(file: Path, md5: str | None, packed_md5: str) -> None:
 
 
 def unpacked_md5(packed: Path) -> str:
-    """The MD5 of what a file holds.
+    """The MD5 of a file's content.
 
     Raises:
         ValueError: if it cannot be unpacked.

@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-VERSION = 1  # of what is on disk; another is built anew
+VERSION = 1  # of the cache format; other versions are rebuilt
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Decoded:
     Attributes:
         x: uint8 ``(n, channels, height, width)``, channels last in memory.
         y: labels, int64 ``(n,)``.
-        names: of the classes, in the order of the labels.
+        names: names of the classes, in the order of the labels.
     """
 
     x: Tensor
@@ -47,8 +47,8 @@ def cached(sources: Sequence[Path], data_dir: Path, label: str, decode: Callable
     Args:
         sources: the files or folders that are decoded.
         data_dir: the cache lies in it if it can be written, else in the user's own cache folder.
-        label: of the cache's folder.
-        decode: called where there is no cache, or one of other files or of another version.
+        label: name of the cache's folder.
+        decode: called if there is no cache, or if it is of other files or another version.
 
     Raises:
         ValueError: if there cannot be a lock.
@@ -70,12 +70,12 @@ def cached(sources: Sequence[Path], data_dir: Path, label: str, decode: Callable
 
 
 def is_cached(sources: Sequence[Path], data_dir: Path, label: str) -> bool:
-    """Whether the images of files that are there need not be decoded; see ``cached``."""
+    """Whether the images of existing files are already decoded; see ``cached``."""
     return read(*place_of(sources, data_dir, label)) is not None
 
 
 def place_of(sources: Sequence[Path], data_dir: Path, label: str) -> tuple[Path, dict[str, object]]:
-    """The folder of a cache, and what it says of itself for as long as the files do not change."""
+    """The folder of a cache, and its key, which changes with the files."""
     where = hashlib.sha256("\0".join(str(s.resolve()) for s in sources).encode()).hexdigest()[:8]
     meta: dict[str, object] = {"version": VERSION, "files": fingerprint_files(sources)}
     return cache_folder(data_dir) / f"{label}-{where}", meta
@@ -91,7 +91,7 @@ def cache_folder(data_dir: Path) -> Path:
 
 
 def fingerprint_files(sources: Sequence[Path]) -> str:
-    """A hash of the names, sizes and times of all files; cheap, where a hash of their content is not."""
+    """A hash of the names, sizes and times of all files, which is cheaper than of their content."""
     digest = hashlib.sha256()
     for source in sources:
         for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
@@ -104,7 +104,7 @@ def fingerprint_files(sources: Sequence[Path]) -> str:
 
 
 def read(folder: Path, meta: dict[str, object]) -> Decoded | None:
-    """What a cache holds; ``None`` if it is absent, damaged, or of other files."""
+    """The content of a cache; ``None`` if it is absent, damaged, or of other files."""
     try:
         kept = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if not isinstance(kept, dict) or not is_names(names := kept.pop("names")) or kept != meta:

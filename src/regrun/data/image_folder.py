@@ -22,11 +22,11 @@ class ImageFolder(ImageDataset):
     Args:
         train: the train split's folder or archive, in the data directory.
         test: the test split's.
-        classes: how many there are.
+        classes: number of classes.
         size: height and width; other images are resized.
         channels: 3 for colour, 1 for grey.
-        mean: of each channel, where 1 is white.
-        std: of each channel.
+        mean: mean of each channel, on a scale where 1 is white.
+        std: standard deviation of each channel.
         label_noise: see ``ImageDataset``.
         pixels: see ``ImageDataset``.
         validation: see ``ImageDataset``.
@@ -67,15 +67,12 @@ class ImageFolder(ImageDataset):
         self.inputs = Images((channels, size, size), tuple(mean), tuple(std))
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return [data_dir / self.train, data_dir / self.test]
 
     def is_at_hand(self, data_dir: Path) -> bool:
-        """See ``Dataset``."""
         return all(f.exists() and is_cached([f], data_dir, f.name) for f in self.files(data_dir))
 
     def read(self, data_dir: Path) -> tuple[Decoded, Decoded, str]:
-        """See ``ImageDataset``."""
         train, test = read_trees(data_dir, data_dir / self.train, data_dir / self.test, self.inputs.shape)
         if len(train.names) != self.classes:
             raise ValueError(

@@ -28,9 +28,9 @@ class ImageDataset(Dataset):
     Args:
         label_noise: corrupts the train and the validation labels.
         pixels: changes the images of all splits.
-        validation: how many samples are set apart to choose by, 0 for none.
-        train_limit: how many samples to train on, ``None`` for all that are left.
-        test_limit: how many to test on, ``None`` for all.
+        validation: number of samples held out for model selection, 0 for none.
+        train_limit: number of training samples, ``None`` for all that remain.
+        test_limit: number of test samples, ``None`` for all.
     """
 
     inputs: Images
@@ -102,12 +102,12 @@ class ImageDataset(Dataset):
 
 
 def pick(x: Tensor, index: Tensor) -> Tensor:
-    """The images at these positions; the tensor itself, which may be mapped from disk, where that is all."""
+    """The images at these positions; the tensor itself, which may be memory-mapped, if these are all."""
     return x if len(index) == len(x) else x[index]
 
 
 def stratified(y: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` positions, in order, that have each class in the proportion in which ``y`` has it."""
+    """``count`` sorted positions, stratified by class."""
     if count >= len(y) or count == 0:
         return torch.arange(count)
     order = torch.randperm(len(y), generator=generator)

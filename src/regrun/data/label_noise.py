@@ -1,4 +1,4 @@
-"""Label noise: what corrupts the labels that training sees."""
+"""Label noise: corruptions of the training labels."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from regrun.ranges import check_finite
 
 @dataclass(frozen=True)
 class TrueLabels:
-    """The labels before any noise, and what noise may depend on.
+    """Clean labels, and the context that noise may depend on.
 
     Attributes:
         y: the true labels, int64 ``(n,)``.
         x: inputs as they are stored, ``(n, ...)``.
         index: each sample's position in the dataset's own train split, int64 ``(n,)``.
-        total: how many samples that split has.
-        names: of the classes, in the order of the labels.
-        confusable: for each class the one it is taken for under asymmetric noise, itself where it is not;
-            ``None`` where the literature has no such pairs.
+        total: number of samples of that split.
+        names: names of the classes, in the order of the labels.
+        confusable: the class each class is taken for under asymmetric noise, itself if it is not; ``None`` if
+            the literature has no such pairs.
     """
 
     y: Tensor
@@ -42,7 +42,7 @@ class LabelNoise(ABC):
         """A copy of the labels in which some are others; ``generator`` has all randomness."""
 
     def warning(self, classes: int) -> str:
-        """What is odd about this noise; empty if nothing is."""
+        """A remark on this noise; empty if there is nothing to say."""
         return ""
 
 
@@ -68,11 +68,10 @@ class SymmetricNoise(LabelNoise):
         self.include_true = include_true
 
     def corrupt(self, truth: TrueLabels, generator: torch.Generator) -> Tensor:
-        """See the class."""
         return redraw_labels(truth.y, len(truth.names), self.rate, generator, self.include_true)
 
     def warning(self, classes: int) -> str:
-        """Of a true class that is rarer than each wrong one."""
+        """A remark, if the true class is rarer than each wrong one."""
         minority = not self.include_true and 1 - self.rate < self.rate / (classes - 1)
         return minority_warning("symmetric", self.rate) if minority else ""
 
@@ -82,7 +81,7 @@ class AsymmetricNoise(LabelNoise):
 
     Args:
         rate: in ``[0, 1)``.
-        mapping: by class name, the class it is taken for; ``None`` for the pairs that the literature has for
+        mapping: from each class name to the class it is taken for; ``None`` for the literature's pairs for
             the dataset. Patrini et al., arXiv 1609.03683; the next class of the superclass on CIFAR-100.
     """
 
@@ -111,7 +110,7 @@ class AsymmetricNoise(LabelNoise):
         return [truth.names.index(self.mapping.get(name, name)) for name in truth.names]
 
     def warning(self, classes: int) -> str:
-        """Of a true class that is the minority."""
+        """A remark, if the true class is the minority."""
         return minority_warning("asymmetric", self.rate) if self.rate > 0.5 else ""
 
 
@@ -126,18 +125,17 @@ class PairFlip(LabelNoise):
         self.rate = check_rate(rate)
 
     def corrupt(self, truth: TrueLabels, generator: torch.Generator) -> Tensor:
-        """See the class."""
         return flip_share(
             truth.y, self.rate, torch.arange(1, len(truth.names) + 1) % len(truth.names), generator
         )
 
     def warning(self, classes: int) -> str:
-        """Of a true class that is the minority."""
+        """A remark, if the true class is the minority."""
         return minority_warning("pair-flip", self.rate) if self.rate > 0.5 else ""
 
 
 class InstanceDependentNoise(LabelNoise):
-    """Each sample has its own flip rate and its own distribution over the wrong classes.
+    """Instance-dependent noise: a flip rate and a distribution over wrong classes for each sample.
 
     The rate is drawn from a normal with mean ``rate`` and deviation ``spread``, cut to ``[0, 1]``; the wrong
     classes have the softmax of a random linear map of the input, one map for each true class. Xia et al.,
@@ -156,7 +154,6 @@ class InstanceDependentNoise(LabelNoise):
         self.spread = spread
 
     def corrupt(self, truth: TrueLabels, generator: torch.Generator) -> Tensor:
-        """See the class."""
         x, y, classes = truth.x, truth.y, len(truth.names)
         low, high = (
             torch.special.ndtr(torch.tensor((end - self.rate) / self.spread, dtype=torch.float64))
@@ -180,7 +177,7 @@ class InstanceDependentNoise(LabelNoise):
         return noisy
 
     def warning(self, classes: int) -> str:
-        """Of a true class that is the minority."""
+        """A remark, if the true class is the minority."""
         return minority_warning("instance-dependent", self.rate) if self.rate > 0.5 else ""
 
 
@@ -200,7 +197,6 @@ class RandomLabels(LabelNoise):
         self.share = share
 
     def corrupt(self, truth: TrueLabels, generator: torch.Generator) -> Tensor:
-        """See the class."""
         noisy = truth.y.clone()
         chosen = torch.rand(len(noisy), generator=generator) < self.share
         noisy[chosen] = torch.randint(len(truth.names), (int(chosen.sum()),), generator=generator)
@@ -224,9 +220,9 @@ def redraw_labels(
 
     Args:
         y: int64 ``(n,)``.
-        classes: how many there are.
+        classes: number of classes.
         rate: in ``[0, 1]``.
-        generator: of all randomness.
+        generator: generator of all randomness.
         include_true: whether a new label may be the old one; else all that are chosen become wrong.
     """
     count = round(rate * len(y))
@@ -252,5 +248,5 @@ def flip_share(y: Tensor, rate: float, targets: Tensor, generator: torch.Generat
 
 
 def minority_warning(kind: str, rate: float) -> str:
-    """What to say of noise that outnumbers the truth."""
+    """A remark on noise that outnumbers the true labels."""
     return f"{kind} noise at rate {rate:g} makes the true class the minority: no method can recover it"

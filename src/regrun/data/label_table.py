@@ -22,10 +22,10 @@ def read_column(file: Path, key: str) -> list[int]:
     Args:
         file: lines of one whole number each, what follows ``#`` left out; or a table whose first line names
             its columns.
-        key: the column, where there are several.
+        key: the column, if there are several.
 
     Raises:
-        ValueError: names the line that is something else, and what was expected.
+        ValueError: for the first invalid line, with what was expected.
     """
     rows = rows_of(file)
     column = 0

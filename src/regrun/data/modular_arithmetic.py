@@ -25,7 +25,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "a^3+ab^2+b": lambda a, b: a**3 + a * b**2 + b,
 }
 DIVISION = "a/b"
-MOST = 10**6  # residues, of which there would be 10**12 pairs
+MOST = 10**6  # residues, which have 10**12 pairs
 
 
 class ModularArithmetic(OperationTable):

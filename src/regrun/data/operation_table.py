@@ -1,4 +1,4 @@
-"""Operations on pairs, written as tables: what algorithmic datasets share."""
+"""A base for algorithmic datasets: operations on pairs, given as tables."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class OperationTable(Dataset):
     stand once each, in lexicographic order, before the split.
 
     Args:
-        symbols: how many there are; results are symbols, too.
+        symbols: number of symbols, which include the results.
         train_fraction: share of the pairs that is trained on, strictly between 0 and 1.
         label_corruption: share of the train labels that is drawn anew, uniformly, in ``[0, 1]``. The test
             labels stay clean.
         include_true: whether a label that is drawn anew may be the true one.
-        validation: how many of the pairs that are not trained on are set apart to choose by.
+        validation: number of held-out pairs used for model selection.
 
     Raises:
         ValueError: if a parameter is out of its range.

@@ -21,7 +21,7 @@ class PermutationGroup(OperationTable):
     et al., *Grokking*, arXiv 2201.02177.
 
     Args:
-        points: that are permuted, 2 to 7.
+        points: number of permuted points, 2 to 7.
         train_fraction: see ``OperationTable``.
         label_corruption: see ``OperationTable``.
         include_true: see ``OperationTable``.

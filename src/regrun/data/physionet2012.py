@@ -31,7 +31,7 @@ HOURS = 48
 
 
 class PhysioNet2012(Dataset):
-    """Up to 48 hours of 37 vital signs of 4000 or more patients, to be reconstructed from what was measured.
+    """Up to 48 hours of 37 vital signs of 4000 or more patients, to be reconstructed.
 
     Each variable is scaled to ``[0, 1]`` by its least and greatest value in the patients that are trained on;
     times are rounded to the grid, where later values replace earlier ones. As Rubanova et al., arXiv
@@ -39,9 +39,9 @@ class PhysioNet2012(Dataset):
     ``set-b``, ``set-c``, where they are), one file for each patient with lines ``Time,Parameter,Value``.
 
     Args:
-        test_share: of the patients that are tested on.
+        test_share: fraction of patients in the test split.
         minutes: between the times of the grid.
-        limit: how many patients, ``None`` for all.
+        limit: number of patients, ``None`` for all.
         sigma: standard deviation that the likelihood assumes.
     """
 
@@ -68,7 +68,6 @@ class PhysioNet2012(Dataset):
         self.criterion = ObservedSeries(sigma)
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return [data_dir / self.FOLDER]
 
     def is_at_hand(self, data_dir: Path) -> bool:

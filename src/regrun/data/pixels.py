@@ -1,4 +1,4 @@
-"""What becomes of the pixels of images before training: left alone, shuffled, or replaced by noise."""
+"""Transformations of images before training: none, shuffled pixels, or noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Pixels(ABC):
         """The changed images, uint8 ``(n, channels, height, width)``, as is ``x``."""
 
     def begin(self, shape: torch.Size, generator: torch.Generator) -> None:  # noqa: B027 (most share nothing)
-        """Draw what all images share, given the shape of one."""
+        """Draw the transformation that all images share, given the shape of one."""
 
 
 class OriginalPixels(Pixels):
@@ -35,7 +35,6 @@ class ShuffledPixels(Pixels):
         self.order = torch.randperm(shape[-2] * shape[-1], generator=generator)
 
     def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """See the class."""
         return x.flatten(2)[:, :, self.order].reshape(x.shape)
 
 
@@ -43,7 +42,6 @@ class RandomPixels(Pixels):
     """The positions of each image are permuted in a way of its own."""
 
     def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """See the class."""
         flat = x.flatten(2)
         order = torch.rand(len(x), flat.shape[2], generator=generator).argsort(1)
         return flat.gather(2, order[:, None].expand_as(flat)).reshape(x.shape)
@@ -53,7 +51,6 @@ class GaussianPixels(Pixels):
     """Each image is normal noise with the mean and the deviation of the images it stands for, by channel."""
 
     def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """See the class."""
         values = x.double()
         mean = values.mean((0, 2, 3), keepdim=True)
         deviation = values.std((0, 2, 3), keepdim=True)

@@ -18,8 +18,8 @@ class Prototypes(Dataset):
     """Samples of ``classes`` random unit vectors with Gaussian noise.
 
     Args:
-        classes: how many.
-        dimensions: of a sample.
+        classes: number of classes.
+        dimensions: dimension of a sample.
         noise: standard deviation of every entry.
         train: samples of each class.
         test: samples of each class.

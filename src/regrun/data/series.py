@@ -1,4 +1,4 @@
-"""Series that are observed now and then: what such datasets share, and two of them."""
+"""Irregularly observed time series: a base, and two datasets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BYTES_OF_A_TIME = 64  # in a tuple, and while it is made
 
 
 def observed_samples(values: Tensor, observed: Tensor) -> Samples:
-    """Samples that are to be reconstructed from what is observed of them.
+    """Samples to be reconstructed from their observed values.
 
     Args:
         values: ``(n, times, channels)``.
@@ -33,7 +33,7 @@ def observed_samples(values: Tensor, observed: Tensor) -> Samples:
 
 
 def drop_times(shape: torch.Size, share: float, generator: torch.Generator) -> Tensor:
-    """Which values are observed where whole times are: each with this probability, two at least."""
+    """Draw which values are observed: each time with this probability, at least two."""
     kept = torch.rand(shape[:2], generator=generator)
     at_least = kept.topk(min(2, shape[1]), dim=1).values[:, -1:]
     return ((kept >= 1 - share) | (kept >= at_least))[..., None].expand(shape)
@@ -119,7 +119,7 @@ class ETTh1(Dataset):
     Args:
         samples: windows to train on, drawn with the seed.
         test_samples: windows to test on.
-        hours: of a window.
+        hours: hours of a window.
         observed: share of the hours at which a window is.
         sigma: standard deviation that the likelihood assumes.
     """
@@ -153,7 +153,6 @@ class ETTh1(Dataset):
         self.criterion = ObservedSeries(sigma)
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return [data_dir / self.FILE]
 
     def load(self, data_dir: Path, seed: int) -> Splits:

@@ -21,9 +21,9 @@ class SparseParity(Dataset):
     Barak et al., *Hidden Progress in Deep Learning*, arXiv 2207.08799.
 
     Args:
-        relevant: how many bits decide the label.
-        noise: how many further bits say nothing.
-        samples: how many strings are drawn, without repetition.
+        relevant: number of bits that decide the label.
+        noise: number of irrelevant bits.
+        samples: number of strings, drawn without repetition.
         train_fraction: share of them that is trained on, strictly between 0 and 1.
 
     Raises:

@@ -21,10 +21,10 @@ class BatchStream:
     Args:
         samples: the train split, on its device.
         batch_size: samples per step over all ranks together; ``None`` for the full batch.
-        seed: of the shuffling.
+        seed: seed of the shuffling.
         start: the step to begin with.
         rank: this process, out of ``world_size``; each takes every ``world_size``-th sample of a batch.
-        world_size: how many processes train together.
+        world_size: number of processes.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class BatchStream:
 
 
 class BatchList:
-    """Every sample of a split once, in order, in batches: what an evaluation walks over.
+    """All samples of a split in order, in batches, for an evaluation.
 
     Args:
         samples: the split, on its device.
         batch_size: samples per batch over all ranks together.
         rank: this process, out of ``world_size``.
-        world_size: how many processes evaluate together.
+        world_size: number of processes.
         most: only so many samples, spread evenly.
     """
 

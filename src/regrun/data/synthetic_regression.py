@@ -1,4 +1,4 @@
-"""Regression problems with Gaussian inputs, of which everything is known."""
+"""Regression problems with Gaussian inputs and known targets."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class GaussianInputs(Dataset):
     """Inputs of independent normal entries with variance ``variance``, and one target each.
 
     Args:
-        samples: to train on.
-        test_samples: to test on, without noise.
-        dimension: of an input.
-        variance: of its entries.
-        noise: standard deviation of what is added to the train targets.
+        samples: number of train samples.
+        test_samples: number of test samples, without noise.
+        dimension: dimension of an input.
+        variance: variance of its entries.
+        noise: standard deviation of the noise on train targets.
     """
 
-    units = 1  # of what makes the targets
+    units = 1  # of the model that generates the targets
 
     def __init__(
         self, samples: int, test_samples: int, dimension: int, variance: float, noise: float
@@ -83,7 +83,7 @@ class Target:
     Args:
         weights: ``w``, ``(units, dimension)``.
         readout: ``a``, ``(units,)``.
-        coefficients: of the polynomial ``phi``, the constant first; ``None`` for ReLU.
+        coefficients: coefficients of the polynomial ``phi``, the constant first; ``None`` for ReLU.
     """
 
     def __init__(self, weights: Tensor, readout: Tensor, coefficients: Sequence[float] | None = None) -> None:
@@ -177,7 +177,7 @@ class StudentTeacher(GaussianInputs):
         samples: see ``GaussianInputs``.
         test_samples: see ``GaussianInputs``.
         dimension: see ``GaussianInputs``.
-        units: of the teacher.
+        units: number of units of the teacher.
         noise: see ``GaussianInputs``.
     """
 

@@ -26,8 +26,8 @@ class TinyShakespeare(Dataset):
 
     Args:
         context: characters of a window.
-        train_limit: how many windows to train on, drawn by the seed; ``None`` for all.
-        test_limit: how many to test on, likewise.
+        train_limit: number of training windows, drawn by the seed; ``None`` for all.
+        test_limit: number of test windows, likewise.
     """
 
     def __init__(
@@ -48,7 +48,6 @@ class TinyShakespeare(Dataset):
         self.criterion = NextToken()
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return [data_dir / FILE]
 
     def load(self, data_dir: Path, seed: int) -> Splits:

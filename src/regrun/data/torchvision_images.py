@@ -20,12 +20,12 @@ from regrun.data.image_cache import Arrays, Decoded, cached, is_cached
 from regrun.data.image_folder import read_trees
 from regrun.data.images import ImageDataset
 
-# One thing that is offered: where from, the file below the data directory, its MD5.
+# A download: its source, its file below the data directory, its MD5.
 Offer = tuple[Sequence[str], str, str]
 
 
 def idx_files(folder: str) -> tuple[str, ...]:
-    """The four files of MNIST and of what has its format."""
+    """The four files of a dataset in MNIST's format."""
     parts = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     return tuple(f"{folder}/raw/{part}-ubyte" for part in parts)
 
@@ -65,7 +65,6 @@ class TorchvisionImages(ImageDataset):
         """Raise ``ValueError`` for a file of a split that is not as it was published; names it."""
 
     def read(self, data_dir: Path) -> tuple[Decoded, Decoded, str]:
-        """See ``ImageDataset``."""
         files, mirror = self.files(data_dir), self._mirror(data_dir)
         if files == mirror:
             return self._read_mirror(data_dir, mirror[0], mirror[1])
@@ -86,13 +85,11 @@ class TorchvisionImages(ImageDataset):
         return train, test, ""
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         own, mirror = [data_dir / file for file in self.unpacked], self._mirror(data_dir)
         is_mirrored = all(file.exists() for file in mirror) and not all(file.exists() for file in own)
         return mirror if is_mirrored else own
 
     def is_at_hand(self, data_dir: Path) -> bool:
-        """See ``Dataset``."""
         files = self.files(data_dir)
         if not all(file.exists() for file in files):
             return False
@@ -159,11 +156,9 @@ class CIFAR10(TorchvisionImages):
     inputs = Images((3, 32, 32), (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
     def offers(self) -> Iterator[Offer]:
-        """See the base."""
         yield [self.factory.url], self.factory.filename, self.factory.tgz_md5
 
     def check(self, data_dir: Path, which: dict[str, Any]) -> None:
-        """See the base."""
         for file, md5 in self.factory.train_list if which["train"] else self.factory.test_list:
             check_md5(data_dir / self.factory.base_folder / file, md5)
 
@@ -186,7 +181,7 @@ class MNIST(TorchvisionImages):
     name = "mnist"
     torchvision_name = "MNIST"
     unpacked = idx_files("MNIST")
-    md5: ClassVar[Mapping[str, str]] = MD5  # of unpacked files, where they are known
+    md5: ClassVar[Mapping[str, str]] = MD5  # of unpacked files, if known
     classes = 10
     names: Sequence[str] = tuple(str(digit) for digit in range(10))
     # 7→1, 2→7, 5↔6, 3→8: Patrini et al., arXiv 1609.03683.
@@ -194,13 +189,11 @@ class MNIST(TorchvisionImages):
     inputs = Images((1, 28, 28), (0.1307,), (0.3081,))
 
     def offers(self) -> Iterator[Offer]:
-        """See the base."""
         for file, md5 in self.factory.resources:
             urls = [mirror + file for mirror in self.factory.mirrors]
             yield urls, f"{self.torchvision_name}/raw/{file}", md5
 
     def check(self, data_dir: Path, which: dict[str, Any]) -> None:
-        """See the base."""
         for file, md5 in self.factory.resources:
             if file.startswith("train") == which["train"]:
                 name = file.removesuffix(".gz")
@@ -243,13 +236,11 @@ class SVHN(TorchvisionImages):
     inputs = Images((3, 32, 32), (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))
 
     def offers(self) -> Iterator[Offer]:
-        """See the base."""
         for split in ("train", "test"):
             url, file, md5 = self.factory.split_list[split]
             yield [url], file, md5
 
     def check(self, data_dir: Path, which: dict[str, Any]) -> None:
-        """See the base."""
         _, file, md5 = self.factory.split_list[which["split"]]
         check_md5(data_dir / file, md5)
 

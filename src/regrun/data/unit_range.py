@@ -15,7 +15,7 @@ class UnitRange(Derived):
     """Images that models read as values from 0 to 1, rather than with mean 0 and variance 1.
 
     Args:
-        dataset: of images.
+        dataset: a dataset of images.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -26,5 +26,4 @@ class UnitRange(Derived):
         self.inputs = replace(dataset.inputs, mean=(0.0,) * channels, std=(1.0,) * channels)
 
     def load(self, data_dir: Path, seed: int) -> Splits:
-        """See ``Dataset``."""
         return self.dataset.load(data_dir, seed)

@@ -27,9 +27,9 @@ class ShakespeareWords(Dataset):
     Args:
         vocabulary: classes.
         context: words that are read.
-        validation: how many train samples are set apart to choose by, drawn by the seed.
-        train_limit: how many to train on, drawn by the seed; ``None`` for all.
-        test_limit: how many to test on, likewise.
+        validation: number of train samples held out for model selection, drawn by the seed.
+        train_limit: number of train samples, drawn by the seed; ``None`` for all.
+        test_limit: number of test samples, likewise.
     """
 
     def __init__(
@@ -59,7 +59,6 @@ class ShakespeareWords(Dataset):
         self.classes = vocabulary
 
     def files(self, data_dir: Path) -> list[Path]:
-        """See ``Dataset``."""
         return [data_dir / FILE]
 
     def load(self, data_dir: Path, seed: int) -> Splits:

@@ -1,1 +1,1 @@
-"""Launchers: where the runs of a sweep are computed, beside this process."""
+"""Launchers: execute the runs of a sweep outside this process."""

@@ -1,4 +1,4 @@
-"""Runs as the tasks of a Ray cluster."""
+"""Executes runs as tasks of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from regrun.records.record import Status
 from regrun.runs.environment import available_cores
 from regrun.runs.run import STOP
 
-LOOK_EVERY = 0.5  # seconds between looks whether to stop
-PATIENCE = 90.0  # seconds that cancelled runs have to save themselves
+LOOK_EVERY = 0.5  # seconds between checks for a stop
+PATIENCE = 90.0  # seconds for cancelled runs to save their state
 
 
 def run_on_ray(
     task: Task, runs: Sequence[tuple[list[str], Resources]], address: str | None, retries: int, first: int
 ) -> list[JobReturn]:
-    """Run them all; returns results in order, of those that were lost a stand-in.
+    """Execute all runs; returns results in order, with stand-ins for lost runs.
 
     Args:
-        task: does a run.
-        runs: overrides, and what each needs; a cluster is asked for the memory, too, this machine is not.
-        address: of a cluster; ``None`` starts one here, which ends with this process.
-        retries: how often Ray begins a run again whose process or machine has died; the run goes on from its
-            checkpoint.
-        first: number of the first.
+        task: executes a run.
+        runs: overrides and needs of each run; memory is requested from a cluster only.
+        address: address of a cluster; ``None`` starts one here, which ends with this process.
+        retries: how often Ray restarts a run whose process or machine died; it resumes from its checkpoint.
+        first: number of the first run.
 
     Raises:
-        UserError: if Ray is missing, or there is no such cluster, or no machine of it is large enough.
+        UserError: if Ray is missing, the cluster does not exist, or none of its machines is large enough.
     """
     ray = connected(address)
     for needs, overrides in {needs: overrides for overrides, needs in runs}.items():
@@ -49,7 +48,7 @@ def run_on_ray(
     folder, variables = Path.cwd(), own_variables()
     path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
 
-    # A worker does one run after another: what it has imported stays.
+    # A worker executes runs one after another and keeps its imports.
     @ray.remote
     def do(overrides: list[str], number: int) -> JobReturn:
         try:
@@ -82,18 +81,18 @@ def run_on_ray(
 
 
 def own_variables() -> dict[str, str]:
-    """What of the environment decides what a run does; a cluster's processes have their own."""
+    """Environment variables that affect a run, for the cluster's processes."""
     decisive = (name for name in os.environ if name.startswith(("REGRUN_", "WANDB_")))
     return {name: os.environ[name] for name in decisive if name != "WANDB_SERVICE"}  # this process's own
 
 
 def connected(address: str | None) -> Any:
-    """Ray, as part of a cluster.
+    """Ray, connected to a cluster.
 
     Raises:
-        UserError: if it is missing, or there is no such cluster.
+        UserError: if Ray is missing, or the cluster does not exist.
     """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it will do from its next version
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the default of its next version
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -111,7 +110,7 @@ def connected(address: str | None) -> Any:
 
 
 def check_answers(address: str, seconds: float = 5) -> None:
-    """Raise ``UserError`` if nobody listens at ``host:port``, where Ray would wait for minutes."""
+    """Raise ``UserError`` if nothing listens at ``host:port``; Ray would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():
         try:
@@ -121,7 +120,7 @@ def check_answers(address: str, seconds: float = 5) -> None:
 
 
 def check_size(ray: Any, needs: Resources, with_memory: bool) -> None:
-    """Raise ``UserError`` if no machine of the cluster has what a run needs: it would wait for ever."""
+    """Raise ``UserError`` if no machine can satisfy a run's needs; it would wait forever."""
     asked = {"CPU": needs.cpus, "GPU": needs.gpus} | ({"memory": needs.memory_bytes} if with_memory else {})
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(all(m.get(what, 0) >= n for what, n in asked.items()) for m in machines):
@@ -130,7 +129,7 @@ def check_size(ray: Any, needs: Resources, with_memory: bool) -> None:
 
 
 def result_of(ray: Any, reference: Any, overrides: list[str]) -> JobReturn:
-    """A task's result, or a stand-in if it has none."""
+    """A task's result, or a stand-in."""
     try:
         return ray.get(reference, timeout=0)
     except (ray.exceptions.RayError, TimeoutError) as error:

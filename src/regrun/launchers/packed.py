@@ -1,4 +1,4 @@
-"""Runs packed on the cores of this machine, in processes that end with the one that started them."""
+"""Packs runs onto this machine's cores, in processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from regrun.runs.job import follow
 
 
 class FollowingBackend(LokyBackend):
-    """joblib's workers, which follow their launcher from their first moment, before they wait for a job."""
+    """joblib's workers, which watch their launcher from the start, before their first job."""
 
     def configure(self, *args: Any, **kwargs: Any) -> Any:
-        """See joblib; returns the number of workers."""
+        """Start the workers; returns their number."""
         return super().configure(*args, initializer=follow, initargs=(os.getpid(),), **kwargs)
 
 
 def run_packed(
     task: Task, runs: Sequence[Sequence[str]], config: Mapping[str, Any], workers: int, first: int
 ) -> list[JobReturn]:
-    """Run them all; returns results in order.
+    """Execute all runs; returns results in order.
 
     Args:
-        task: does a run.
-        runs: the overrides of each.
-        config: of the first, resolved.
-        workers: how many at a time; -1 for as many as are fastest, with as many threads each, unless the
-            trainer has a number of threads.
-        first: number of the first.
+        task: executes a run.
+        runs: overrides of each run.
+        config: resolved config of the first run.
+        workers: number of parallel runs; -1 measures the fastest number, with as many threads each, unless
+            the trainer sets a number of threads.
+        first: number of the first run.
     """
     cores, threads = available_cores(), config["trainer"]["threads"]
     shared: list[str] = []
@@ -50,9 +50,9 @@ def run_packed(
 
 
 def side_by_side(cores: int, config: Mapping[str, Any], workers: int, threads: int) -> float:
-    """Steps per second of as many runs at a time, all together; see ``choose_threads``.
+    """Total steps per second of this many parallel runs; see ``choose_threads``.
 
-    The processes are those of the runs to come, even where fewer are to work at a time.
+    The processes are those of the later runs, even if fewer work at a time.
     """
     speeds = in_processes((delayed(steps_per_second)(config, threads) for _ in range(workers)), cores)
     return sum(speeds) if all(speeds) else 0.0
@@ -60,5 +60,5 @@ def side_by_side(cores: int, config: Mapping[str, Any], workers: int, threads: i
 
 def in_processes(calls: Any, workers: int) -> list[Any]:
     """The results of calls, in order."""
-    # One at a time to each worker: runs take seconds to hours, and none is to wait behind another.
+    # One call at a time per worker: runs take seconds to hours, and none should queue behind another.
     return list(Parallel(n_jobs=workers, backend=FollowingBackend(), batch_size=1)(calls))

@@ -1,4 +1,4 @@
-"""Runs as the jobs of a Slurm cluster, by way of submitit."""
+"""Executes runs as jobs of a Slurm cluster, through submitit."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from regrun.records.record import Status
 from regrun.runs.job import Outcome
 from regrun.runs.run import STOP
 
-SOONEST, LATEST = 1.0, 30.0  # seconds between looks at the queue, which grow: the scheduler serves others
-LOOKS = 3  # in which a job is neither queued nor done before it counts as lost: shared files lag behind
-PATIENCE = 90.0  # seconds that cancelled runs have to save themselves
+SOONEST, LATEST = 1.0, 30.0  # seconds between queue checks, which grow to spare the scheduler
+LOOKS = 3  # checks without a trace of a job before it counts as lost: shared files lag behind
+PATIENCE = 90.0  # seconds for cancelled runs to save their state
 NEVER = (
     "PartitionConfig",
     "PartitionTimeLimit",
@@ -30,7 +30,7 @@ NEVER = (
     "InvalidAccount",
     "InvalidQOS",
 )
-SUBMISSIONS = 5  # without one that the scheduler takes, while none of ours is there
+SUBMISSIONS = 5  # refused in a row, while no job of ours exists
 
 
 NumberedRun = tuple[int, list[str]]
@@ -38,14 +38,14 @@ Shares = Sequence[NumberedRun]
 
 
 class SlurmTask:
-    """What a job does: runs, one after another, saved and queued again when time is up or the node is taken.
+    """A job: runs executed one after another, saved and requeued on a time limit or preemption.
 
-    Slurm's warning is submitit's signal; it asks the run to stop after a step, as Ctrl-C would. A run stopped
-    by SIGTERM, which precedes a requeue or a cancellation, leaves no result, so that whoever waits for it
-    waits for the next attempt. What an earlier attempt has completed is found complete.
+    Slurm's warning arrives as submitit's signal, which asks the run to stop after a step, as Ctrl-C does. A
+    run stopped by SIGTERM, which precedes a requeue or a cancellation, leaves no result, so the waiting
+    process waits for the next attempt. That attempt finds earlier runs complete.
 
-    Of a run with several devices, each of Slurm's tasks is a process; they stop after the same step, and the
-    first of them speaks for all.
+    For a run with several devices, each Slurm task is a process; all stop after the same step, and the first
+    reports for all.
 
     Args:
         task: composes and executes a run.
@@ -55,7 +55,7 @@ class SlurmTask:
         self.task = task
 
     def __call__(self, runs: Sequence[NumberedRun]) -> list[JobReturn]:
-        """See the class; returns results in order."""
+        """Execute the runs; returns results in order."""
         from submitit import JobEnvironment
         from submitit.slurm.slurm import SlurmJobEnvironment
 
@@ -74,32 +74,32 @@ class SlurmTask:
         results = [self.task(overrides, number, environment.job_id) for number, overrides in runs]
         if STOP.asked and any(unfinished(result) for result in results):
             if environment.global_rank > 0:
-                time.sleep(PATIENCE if warned else SOONEST)  # an end here might end the first
+                time.sleep(PATIENCE if warned else SOONEST)  # exiting here might end the first task
             elif warned:
                 requeue(warning, None)  # and ends this process
             sys.exit(128 + signal.SIGTERM)
         return results
 
     def checkpoint(self, *arguments: Any) -> Any:
-        """What submitit is to queue again: the same, as the records know how far the runs have come."""
+        """The job for submitit to requeue: the same, since records hold the progress."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, *arguments)
 
 
 def unfinished(result: JobReturn) -> bool:
-    """Whether a run was stopped, or not begun."""
+    """Whether a run was stopped or not started."""
     outcome = result._return_value
     return isinstance(outcome, Outcome) and outcome.status in (Status.INTERRUPTED, Status.ABSENT)
 
 
 class Queue:
-    """Jobs of this process on a Slurm cluster.
+    """The jobs of this process on a Slurm cluster.
 
     Args:
-        executor: submitit's, by resources.
-        at_once: most jobs in one array.
-        runs_per_job: most runs of a job.
+        executor: returns submitit's executor for resources.
+        at_once: maximum number of jobs per array.
+        runs_per_job: maximum number of runs per job.
     """
 
     def __init__(self, executor: Callable[[Resources], Any], at_once: int, runs_per_job: int) -> None:
@@ -112,7 +112,7 @@ class Queue:
         self.missed: dict[str, int] = {}  # looks in which a job was nowhere
 
     def submit(self, task: SlurmTask, shares: Sequence[Shares], needs: Resources) -> None:
-        """Hand over jobs, each with its runs, as one array.
+        """Submit jobs, each with its runs, as one array.
 
         Raises:
             submitit.core.utils.FailedJobError: if the scheduler refuses them.
@@ -121,7 +121,7 @@ class Queue:
         self.jobs |= {job.job_id: (job, runs) for job, runs in zip(found, shares, strict=True)}
 
     def ended(self) -> Iterator[tuple[int, JobReturn]]:
-        """Runs whose jobs have ended since the last look, with a result or a stand-in for it.
+        """The runs whose jobs ended since the last call, with results or stand-ins.
 
         Raises:
             UserError: if a job can never start.
@@ -149,16 +149,16 @@ class Queue:
             yield number, lost(overrides, found) if isinstance(found, str) else found[place]
 
     def cancel(self) -> None:
-        """Ask for an end to all; runs under way save themselves."""
+        """Cancel all jobs; running runs save their state."""
         if self.jobs:
             subprocess.run(["scancel", *self.jobs], check=False, capture_output=True)
 
 
 def executor_for(folder: str, needs: Resources, requeues: int, settings: Mapping[str, Any]) -> Any:
-    """Submitit's executor for runs of one kind.
+    """Submitit's executor for runs with equal needs.
 
     Raises:
-        UserError: if submitit or Slurm's commands are missing, or it does not know a setting.
+        UserError: if submitit or Slurm's commands are missing, or a setting is unknown.
     """
     try:
         from submitit import SlurmExecutor
@@ -181,7 +181,7 @@ def executor_for(folder: str, needs: Resources, requeues: int, settings: Mapping
 
 
 def queued_jobs() -> dict[str, str] | None:
-    """Ids of the user's jobs that wait or run, with what they wait for; ``None`` without an answer."""
+    """Ids of the user's pending or running jobs, with pending reasons; ``None`` without an answer."""
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i %r"]
     answer = subprocess.run(command, check=False, capture_output=True, encoding="utf-8", errors="replace")
     if answer.returncode != 0:
@@ -191,11 +191,11 @@ def queued_jobs() -> dict[str, str] | None:
 
 
 def result_of(job: Any) -> list[JobReturn] | str | None:
-    """A job's results, or the last line of the error that ended it; ``None`` if it has left none yet."""
+    """A job's results, or the last line of its error; ``None`` if there are none yet."""
     from submitit.core.utils import pickle_load
 
     try:
-        next(job.paths.folder.iterdir(), None)  # or a shared file system may not show what is new
+        next(job.paths.folder.iterdir(), None)  # refreshes the listing of a shared file system
         kind, found = pickle_load(job.paths.result_pickle)
     except (FileNotFoundError, EOFError):
         return None
@@ -205,16 +205,16 @@ def result_of(job: Any) -> list[JobReturn] | str | None:
 def run_on_slurm(
     task: SlurmTask, runs: Sequence[tuple[list[str], Resources]], queue: Queue, first: int
 ) -> list[JobReturn]:
-    """Run them all on the cluster; returns results in order, of those whose end is not known a stand-in.
+    """Execute all runs on the cluster; returns results in order, with stand-ins for lost runs.
 
     Args:
-        task: does a run.
-        runs: overrides, and what each needs.
-        queue: takes them.
-        first: number of the first.
+        task: executes a run.
+        runs: overrides and needs of each run.
+        queue: submits jobs.
+        first: number of the first run.
 
     Raises:
-        UserError: if the scheduler does not take them.
+        UserError: if the scheduler refuses them.
     """
     results: dict[int, JobReturn] = {}
     words = {first + k: overrides for k, (overrides, _) in enumerate(runs)}
@@ -261,7 +261,7 @@ def run_on_slurm(
 def batches(
     runs: Sequence[tuple[list[str], Resources]], queue: Queue, first: int
 ) -> Iterator[tuple[list[Shares], Resources]]:
-    """Runs by what they need, as jobs, in arrays of limited size."""
+    """Group runs by their needs into jobs, in arrays of limited size."""
     kinds: dict[Resources, list[NumberedRun]] = {}
     for number, (overrides, needs) in enumerate(runs, start=first):
         kinds.setdefault(needs, []).append((number, overrides))
@@ -272,13 +272,13 @@ def batches(
 
 
 def parts(items: list[Any], size: int) -> Iterator[list[Any]]:
-    """Consecutive parts of at most a size."""
+    """Split into consecutive parts of limited size."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def sleep_unless_stopped(seconds: float) -> None:
-    """Wait for so long, or until a stop is asked for."""
+    """Sleep, or return early on a stop request."""
     end = time.monotonic() + seconds
     while not STOP.asked and (left := end - time.monotonic()) > 0:
         time.sleep(min(0.5, left))

@@ -1,4 +1,4 @@
-"""One run of a sweep, as any process that sees the same files can do it."""
+"""Executes one run of a sweep in any process that sees the same files."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from regrun.runs.job import Outcome
 from regrun.runs.run import STOP
 from regrun.sweeps.composer import Composer
 
-_COMPOSERS: dict[str, Composer] = {}  # of the sweep that this process works for
+_COMPOSERS: dict[str, Composer] = {}  # of the current sweep
 
 
 @dataclass
 class Task:
     """Composes the config of a run and executes it.
 
-    A process that does many runs of a sweep keeps what their configs have in common.
+    A process that executes many runs of a sweep caches what their configs share.
 
     Attributes:
-        sweep: identifies the sweep.
-        hydra_context: holds the config loader.
-        function: what Hydra calls.
-        config: the sweep's.
+        sweep: identifier of the sweep.
+        hydra_context: context with the config loader.
+        function: the function that Hydra calls.
+        config: the sweep's config.
         singletons: Hydra's own state.
     """
 
@@ -43,12 +43,12 @@ class Task:
     singletons: dict[Any, Any]
 
     def __call__(self, overrides: Sequence[str], number: int, job_id: str) -> JobReturn:
-        """Do it.
+        """Execute a run.
 
         Args:
-            overrides: of the run.
-            number: of the run in its sweep.
-            job_id: what the machine that does it calls it.
+            overrides: the run's overrides.
+            number: the run's number in its sweep.
+            job_id: name of the job on its machine.
         """
         Singleton.set_state(self.singletons)
         setup_globals()
@@ -71,17 +71,17 @@ class Task:
 
 
 def make_task(hydra_context: HydraContext, function: TaskFunction, config: DictConfig) -> Task:
-    """The task of a sweep's runs, from what Hydra gives a launcher."""
+    """The task of a sweep, from the arguments of a Hydra launcher."""
     return Task(secrets.token_hex(8), hydra_context, function, config, Singleton.get_state())
 
 
 def lost(overrides: Sequence[str], reason: str) -> JobReturn:
-    """What stands for the result of a run whose process ended without one."""
+    """A stand-in for the result of a run whose process ended without one."""
     return ended(overrides, Status.DIED, reason)
 
 
 def ended(overrides: Sequence[str], status: Status, reason: str) -> JobReturn:
-    """A result of a run that has none."""
+    """A stand-in result."""
     result = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
     result.return_value = Outcome(" ".join(overrides), status, Path(), 1, reason)
     return result
@@ -89,15 +89,15 @@ def ended(overrides: Sequence[str], status: Status, reason: str) -> JobReturn:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a run needs of a cluster.
+    """The resources that a run needs.
 
     Attributes:
-        nodes: machines.
-        devices: processes on each machine.
-        cpus: cores of each process.
-        gpus: GPUs of each machine.
-        memory_gb: of each machine.
-        minutes: after which a run is saved and queued again.
+        nodes: number of machines.
+        devices: processes per machine.
+        cpus: cores per process.
+        gpus: GPUs per machine.
+        memory_gb: memory per machine, in GB.
+        minutes: time limit, after which a run is saved and requeued.
     """
 
     nodes: int
@@ -109,12 +109,12 @@ class Resources:
 
     @property
     def memory_bytes(self) -> int:
-        """Of each machine."""
+        """The cores per machine."""
         return round(self.memory_gb * 2**30)
 
 
 def resources_of(config: DictConfig) -> Resources:
-    """What a run's config asks for; what it leaves open follows from its trainer.
+    """The resources in a run's config; defaults follow from its trainer.
 
     Raises:
         UserError: if a number is not positive.
@@ -132,8 +132,8 @@ def resources_of(config: DictConfig) -> Resources:
 
 
 def packs(config: Mapping[str, Any]) -> bool:
-    """Whether a run is to share the cores with others, unless one says otherwise.
+    """Whether a run shares the cores with others by default.
 
-    On a GPU runs are stacked, or have it for themselves.
+    On a GPU, runs are stacked or run alone.
     """
     return config["trainer"]["accelerator"] == "cpu" and config["engine"] != "vmap"

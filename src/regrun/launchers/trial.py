@@ -1,4 +1,4 @@
-"""How many runs to pack on the cores, and with how many threads each: measured, for a moment."""
+"""Measures how many parallel runs, with how many threads each, are fastest."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-SECONDS = 0.7  # of one trial
-WORTH = 20.0  # seconds that all runs must take for a second trial
-CLEARLY = 1.05  # times as fast: what more threads for each run must be to be chosen
+SECONDS = 0.7  # of a trial
+WORTH = 20.0  # least total seconds of work for which a second trial pays
+CLEARLY = 1.05  # speedup that more threads per run must reach
 
 Measure = Callable[[Mapping[str, Any], int, int], float]
 
 
 def choose_threads(config: Mapping[str, Any], runs: int, cores: int, measure: Measure) -> tuple[int, int]:
-    """How many runs at a time are fastest together, and the threads of each.
+    """The fastest number of parallel runs, and the threads of each.
 
     Args:
-        config: of one of the runs, resolved.
-        runs: how many there are.
-        cores: that they share.
-        measure: steps per second of so many runs at a time with so many threads each, all together; 0 where
-            that cannot be told.
+        config: resolved config of one run.
+        runs: number of runs.
+        cores: number of available cores.
+        measure: total steps per second for a number of parallel runs and threads each; 0 if unknown.
     """
     ways = [(min(cores // threads, runs), threads) for threads in powers_of_two(cores)]
     best, fastest = ways[0], 0.0
@@ -35,17 +34,17 @@ def choose_threads(config: Mapping[str, Any], runs: int, cores: int, measure: Me
 
 
 def powers_of_two(most: int) -> list[int]:
-    """1, 2, 4, ... up to ``most``, which is the last."""
+    """1, 2, 4, ..., ``most``."""
     return sorted({min(2**k, most) for k in range(most.bit_length() + 1)})
 
 
 def steps_per_second(config: Mapping[str, Any], threads: int, seconds: float = SECONDS) -> float:
-    """Of a run's training, in this process; 0 if the run is not one training on a CPU.
+    """Training steps per second of a run in this process; 0 if it is not a single training on a CPU.
 
     Args:
-        config: of the run, resolved.
-        threads: to compute with.
-        seconds: for how long.
+        config: the run's resolved config.
+        threads: number of threads.
+        seconds: duration of the measurement.
     """
     from pathlib import Path
 
@@ -79,7 +78,7 @@ def steps_per_second(config: Mapping[str, Any], threads: int, seconds: float = S
                 optimizer.step()
                 now = time.perf_counter()
                 if steps == 0:
-                    begin = now  # the first one also sets up
+                    begin = now  # the first step also sets up
                 elif now - begin > seconds:
                     return steps / (now - begin)
     except Exception:  # the run itself will say what is wrong with it

@@ -1,4 +1,4 @@
-"""Loggers: where metrics go besides the record, which always has them."""
+"""Loggers: send metrics elsewhere, besides the record."""
 
 from regrun.loggers.base import Logger, Publication, RunInfo
 from regrun.loggers.wandb import WandbLogger

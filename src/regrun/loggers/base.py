@@ -1,4 +1,4 @@
-"""The contract of a logger."""
+"""The interface of a logger."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a logger is told about a run.
+    """A run, as a logger sees it.
 
     Attributes:
         identity: the run's fingerprint.
-        experiment: its experiment's name.
-        arm: its arm's name.
-        seed: its seed.
-        scale: its scale.
-        config: its resolved config.
-        directory: its record, where a logger's own files belong.
-        history: ``(step, metrics)`` already logged, where a run is resumed.
+        experiment: the experiment's name.
+        arm: the arm's name.
+        seed: the seed.
+        scale: the scale.
+        config: the resolved config.
+        directory: folder of the record, for the logger's own files.
+        history: ``(step, metrics)`` logged before a resumed run.
     """
 
     identity: str
@@ -35,16 +35,16 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Publication:
-    """What a logger is told about a judged reproduction.
+    """A judged reproduction, as a logger sees it.
 
     Attributes:
-        experiment: its name.
-        scale: its scale.
-        directory: where a logger's own files belong.
-        table: the verdicts: column names, then a row for each claim.
-        summary: how many claims have each verdict.
+        experiment: the experiment's name.
+        scale: the scale.
+        directory: folder for the logger's own files.
+        table: verdicts: column names, then a row per claim.
+        summary: number of claims with each verdict.
         pictures: figures by name.
-        files: the report and the entry.
+        files: report and entry.
     """
 
     experiment: str
@@ -57,19 +57,19 @@ class Publication:
 
 
 class Logger(Protocol):
-    """Receives what a run measures."""
+    """Receives the metrics of a run."""
 
     def start(self, run: RunInfo) -> str | None:
-        """Open; returns a line for the user, such as a link, if there is one."""
+        """Open the log; returns a line for the user, such as a link, if any."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Metrics at a step."""
+        """Log metrics at a step."""
 
     def finish(self, status: str, summary: Mapping[str, float]) -> None:
-        """Close: ``status`` is the record's, ``summary`` the final metrics, empty if there are none."""
+        """Close the log with the record's ``status`` and the final metrics, empty if there are none."""
 
     def publish(self, publication: Publication) -> str | None:
-        """Keep the verdicts on an experiment; returns a line for the user, if there is one.
+        """Log the verdicts on an experiment; returns a line for the user, if any.
 
         Raises:
             UserError: if they cannot be sent.

@@ -1,4 +1,4 @@
-"""Whether W&B's server answers, known in a few seconds whatever the network does."""
+"""Checks within seconds whether W&B's server answers."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ QUERY = b'{"query": "query { viewer { id } }"}'
 
 @cache  # a sweep of a hundred runs waits once
 def why_silent(address: str) -> str:
-    """Why the server does not answer, in a few words; empty if it does.
+    """The reason why the server does not answer; empty if it does.
 
-    Takes ``PATIENCE`` at most, for names that are not resolved and for peers that swallow packets, too.
-    Proxies are those of the environment. Any answer will do: that nobody has logged in, or a certificate
-    that is not known here.
+    Takes at most ``PATIENCE``, even for unresolvable names and peers that drop packets. Uses the
+    environment's proxies. Any response counts, including a refused login or an unknown certificate.
 
     Args:
-        address: the server's URL.
+        address: URL of the server.
     """
     found = [f"nothing came back within {PATIENCE:g} s"]
 
     def ask() -> None:
         found[0] = _ask(address) or ""
 
-    # Resolving a name has no timeout of its own, and a slow peer one for each packet.
+    # Name resolution has no timeout, and a slow peer restarts it with each packet.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(PATIENCE)

@@ -1,4 +1,4 @@
-"""Weights & Biases, which needs no account."""
+"""Weights & Biases logging, which needs no account."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from regrun.loggers.base import Publication, RunInfo
 from regrun.loggers.reaching import why_silent
 
 MODES = ("auto", "online", "offline")
-WHOLE_PATIENCE = 9.0  # seconds until a run is under way, unless WANDB_INIT_TIMEOUT says how many
+WHOLE_PATIENCE = 9.0  # seconds to start a run, unless WANDB_INIT_TIMEOUT is set
 WITHOUT_NETWORK = "logger.wandb.mode=offline and logger=csv need no network"
 
 
 class WandbLogger:
-    """Logs to W&B: online when a key is present and the server answers, else to files inside the record.
+    """Logs to W&B: online if there is a key and the server answers, else to files in the record.
 
-    Run name, group (the experiment), tags (arm, scale), the full config, metrics and summary are logged. The
-    offline files are sent later with ``regrun sync``. W&B's own look at the git remote, which may hold
-    credentials, is switched off; the record has the commit.
+    Logs the run name, group (the experiment), tags (arm, scale), full config, metrics and summary. ``regrun
+    sync`` sends offline files later. W&B's own inspection of the git remote, which may hold credentials, is
+    off; the record has the commit.
 
     Args:
-        mode: ``auto``, ``online``, where a server that does not answer within ten seconds is an error, or
-            ``offline``.
-        project: W&B's project.
+        mode: ``auto``, ``offline``, or ``online``, which raises if the server does not answer within ten
+            seconds.
+        project: the W&B project.
         entity: user or team; ``None`` for the account's default.
     """
 
@@ -55,16 +55,16 @@ class WandbLogger:
         )
         if not self.run.offline:
             return str(self.run.url)
-        # A resumed run's history is logged anew, so that one offline file holds all of it.
+        # A resumed run logs its history again, so that one offline file holds all of it.
         for step, metrics in run.history:
             self.run.log(dict(metrics), step=step)
         return offline_words(why_offline)
 
     def _open(self, directory: Path, **identity: Any) -> tuple[Any, str]:
-        """Start a run; returns it, and why it is offline where it was to be online.
+        """Start a run; returns it, and the reason if it falls back to offline.
 
         Raises:
-            UserError: if it is to be online and cannot, within ten seconds.
+            UserError: if it must be online and cannot start within ten seconds.
         """
         began = time.monotonic()
         wandb = import_wandb()
@@ -77,7 +77,7 @@ class WandbLogger:
             forget(directory, identity["id"])
         left = WHOLE_PATIENCE - (time.monotonic() - began)
         try:
-            # Or it announces where it found the key; and unless it is offline, asks the server who that is.
+            # otherwise it prints where it found the key and, online, queries the account
             wandb.setup(wandb.Settings(silent=True, mode=mode))
             run = wandb.init(
                 dir=directory,
@@ -104,7 +104,7 @@ class WandbLogger:
         self.run.log(dict(metrics), step=step)
 
     def finish(self, status: str, summary: Mapping[str, float]) -> None:
-        """Write the summary and close the run; only a complete one counts as finished."""
+        """Write the summary and close the run; only a complete run counts as finished."""
         if self.run is None:
             return
         self.run.summary.update({**summary, "status": status})
@@ -114,8 +114,8 @@ class WandbLogger:
     def publish(self, publication: Publication) -> str | None:
         """Log the verdict table, the figures, and the report and its entry as an artifact.
 
-        They form one run in the experiment's group, beside its arms. The artifact is
-        ``<experiment>-verdicts``, its newest version at a scale is ``<experiment>-verdicts:<scale>``.
+        They form one run in the experiment's group. The artifact is ``<experiment>-verdicts``, with
+        ``<experiment>-verdicts:<scale>`` as its newest version at a scale.
         """
         wandb = import_wandb()
         name = f"{publication.experiment}-verdicts"
@@ -127,7 +127,7 @@ class WandbLogger:
             job_type="verdicts",
             tags=["verdicts", publication.scale],
         )
-        # What is to be uploaded waits beside the run, not in the home folder.
+        # Uploads are staged beside the run, not in the home folder.
         os.environ["WANDB_DATA_DIR"] = str(publication.directory.absolute() / "wandb")
         columns, *rows = publication.table
         table = wandb.Table(columns=list(columns), data=[list(row) for row in rows])
@@ -143,15 +143,15 @@ class WandbLogger:
 
 
 def offline_words(why: str) -> str | None:
-    """A line on a run that is offline and was to be online; ``None`` of any other."""
+    """A line for a run that fell back to offline, else ``None``."""
     return f"offline files, for regrun sync to send: {why}" if why else None
 
 
 def import_wandb() -> Any:
-    """The package.
+    """The wandb package.
 
     Raises:
-        UserError: if it is not there, or broken.
+        UserError: if it is missing or broken.
     """
     try:
         import wandb
@@ -161,20 +161,20 @@ def import_wandb() -> Any:
 
 
 def forget(directory: Path, identity: str) -> None:
-    """Delete what was logged offline of a run, and nothing else that lies beside it."""
+    """Delete a run's offline files, and nothing else beside them."""
     for folder in (directory / "wandb").glob(f"offline-run-*-{glob.escape(identity)}"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def choose_mode() -> str:
-    """``online`` if a key is at hand and nobody has switched W&B off, else ``offline``."""
+    """``online`` if there is a key and W&B is not switched off, else ``offline``."""
     if wished := os.environ.get("WANDB_MODE"):
         return "online" if wished in ("online", "shared") else "offline"
     return "online" if has_key() else "offline"
 
 
 def has_key() -> bool:
-    """Whether W&B would find a key: in the environment or in the netrc file."""
+    """Whether W&B would find a key in the environment or the netrc file."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlparse(server()).hostname or ""
@@ -185,5 +185,5 @@ def has_key() -> bool:
 
 
 def server() -> str:
-    """The address of W&B's server."""
+    """The URL of W&B's server."""
     return str(os.environ.get("WANDB_BASE_URL") or import_wandb().Settings().base_url)

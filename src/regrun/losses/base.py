@@ -18,8 +18,7 @@ class ClassificationLoss(nn.Module, ABC):
 
     Attributes:
         takes_probabilities: whether targets may be probabilities, besides class indices.
-        probability_map: what turns the logits that this loss trains into probabilities; ``None`` if they have
-            none.
+        probability_map: map from this loss's logits to probabilities; ``None`` if there is none.
     """
 
     takes_probabilities = True

@@ -30,7 +30,6 @@ class CrossEntropy(ClassificationLoss):
         self.probability_map = probability_map
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         assert self.probability_map is not None
         return -expected(self.probability_map.log(logits), y)
 
@@ -54,7 +53,6 @@ class SoftmaxCrossEntropy(ClassificationLoss):
         self.dtype = DTYPES[dtype]
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         return -expected(F.log_softmax(logits, dim=-1, dtype=self.dtype), y)
 
 
@@ -70,7 +68,6 @@ class StableMaxCrossEntropy(ClassificationLoss):
         self.probability_map = StableMax()
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         # Only one log per row is needed, so this beats gathering from log_stablemax.
         s = stable_growth(logits.to(torch.float64))
         if y.is_floating_point():

@@ -25,7 +25,6 @@ class GeneralizedCrossEntropy(ClassificationLoss):
         self.q = q
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         return -expected(torch.expm1(self.q * logits.log_softmax(-1)), y) / self.q
 
 
@@ -33,7 +32,8 @@ class Bootstrap(ClassificationLoss):
     """Cross-entropy with a mixture of the label and the model's own prediction. Reed et al., arXiv 1412.6596.
 
     Args:
-        share: of the label, beta, in ``[0, 1]``; the paper has 0.95 for soft and 0.8 for hard predictions.
+        share: weight of the label, beta, in ``[0, 1]``; the paper uses 0.95 for soft and 0.8 for hard
+            predictions.
         hard: whether the prediction is the likeliest class, rather than all probabilities.
     """
 
@@ -45,7 +45,6 @@ class Bootstrap(ClassificationLoss):
         self.hard = hard
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         log_p = logits.log_softmax(-1)
         # The soft version is differentiated through the prediction, too: the paper's minimum-entropy term.
         own = F.one_hot(log_p.argmax(-1), log_p.shape[-1]).to(log_p) if self.hard else log_p.exp()
@@ -63,7 +62,7 @@ class ForwardCorrection(ClassificationLoss):
             cross-entropy.
 
     Raises:
-        ValueError: of logits of a single class, which has no other to be labelled as.
+        ValueError: for logits of a single class.
     """
 
     def __init__(self, rate: float = 0.36) -> None:
@@ -73,7 +72,6 @@ class ForwardCorrection(ClassificationLoss):
         self.rate = rate
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         classes = logits.shape[-1]
         if classes < 2:
             raise ValueError(f"symmetric label noise needs at least 2 classes, got {classes}")

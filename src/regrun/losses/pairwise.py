@@ -11,7 +11,7 @@ from torch import Tensor
 
 from regrun.probability_maps.softmax import check_temperature
 
-LARGEST = 80.0  # of which float32 has the exponential
+LARGEST = 80.0  # its exponential is well within float32's range
 LOG_SURROGATES: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": lambda d: (d.tanh() + 1).clamp_min(1e-8).log(),
     "relu": lambda d: (d + 1).clamp_min(1e-8).log(),
@@ -62,5 +62,4 @@ class BayesianRanking:
         self.temperature = temperature
 
     def __call__(self, positive: Tensor, negatives: Tensor) -> Tensor:
-        """See ``PairwiseSoftmax``."""
         return F.softplus((negatives - positive[:, None]) / self.temperature).mean()

@@ -15,7 +15,7 @@ class SparseSoftmaxLoss(ClassificationLoss):
     *Sparse-softmax*, arXiv 2112.12433.
 
     Args:
-        k: how many logits compete.
+        k: number of competing logits.
     """
 
     def __init__(self, k: int = 10) -> None:
@@ -24,5 +24,4 @@ class SparseSoftmaxLoss(ClassificationLoss):
         self.probability_map = SparseSoftmax(k)
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         return largest(logits, self.k)[0].logsumexp(-1) - expected(logits, y)

@@ -20,7 +20,6 @@ class SparsemaxLoss(ClassificationLoss):
         self.probability_map = Sparsemax()
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         q = as_probabilities(y, logits)
         # The maximum of p.z - |p|^2 / 2 over the simplex, taken at sparsemax; constant shifts cancel.
         z = logits - logits.amax(-1, keepdim=True).detach()

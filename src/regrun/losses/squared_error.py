@@ -15,5 +15,4 @@ class SquaredError(ClassificationLoss):
         self.probability_map = None
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         return (logits - as_probabilities(y, logits)).square().mean(-1)

@@ -38,7 +38,6 @@ class ZLoss(ClassificationLoss):
         self.probability_map = None
 
     def each(self, logits: Tensor, y: Tensor) -> Tensor:
-        """See ``ClassificationLoss``."""
         away = logits - logits.mean(-1, keepdim=True)
         variance = away.square().mean(-1) + self.eps
         spread = variance.masked_fill(variance == 0, 1).sqrt()

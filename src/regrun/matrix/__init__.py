@@ -1,1 +1,1 @@
-"""The cross table: every component of a kind on each of a few standing problems."""
+"""Cross tables: every component of a kind on each of several standing problems."""

@@ -1,4 +1,4 @@
-"""What became of the cells of a table: chosen settings, values by seed, and whether a difference is real."""
+"""The results of a table: chosen settings, values by seed, and tests of differences."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Cell(StrictModel):
     Attributes:
         component: the row.
         problem: the column.
-        chosen: the values that were tuned; empty where the configs' own were the best.
-        tried: the chosen metric of each trial; ``nan`` of one that failed.
-        values: of the measured metric, by seed; empty where a run failed, or does not measure it.
-        why: why there are none, in one line.
-        difference: from the baseline, the mean over seeds, positive where the component is better.
-        interval: of the difference, at 95 %.
-        p: of a difference of 0, two-sided.
+        chosen: the tuned values; empty if the config's own values were best.
+        tried: selection metric of each trial; ``nan`` if it failed.
+        values: measured metric by seed; empty if a run failed or does not measure it.
+        why: the reason for missing values, in one line.
+        difference: mean difference from the baseline over seeds, positive if the component is better.
+        interval: 95 % confidence interval of the difference.
+        p: two-sided p-value of a difference of 0.
         p_holm: the same after Holm's correction over the table.
     """
 
@@ -42,7 +42,7 @@ class Cell(StrictModel):
 
     @property
     def mean(self) -> float:
-        """Over seeds; ``nan`` of none."""
+        """The mean over seeds; ``nan`` if there are none."""
         return sum(self.values) / len(self.values) if self.values else math.nan
 
     @property
@@ -52,23 +52,23 @@ class Cell(StrictModel):
 
 
 class Result(StrictModel):
-    """A table that has been run.
+    """The results of a table.
 
     Attributes:
-        name: the table's.
-        title: in words.
-        says: what it asks.
-        baseline: the component that the others are compared with.
+        name: name of the table.
+        title: its title.
+        says: the question it answers.
+        baseline: the component that others are compared with.
         trials: settings tried in each cell.
-        tuning_seed: of the trials.
-        seeds: that are compared.
-        problems: as the table has them.
-        components: their names, in order.
-        cells: row by row.
-        cost: of all complete runs.
+        tuning_seed: seed of the trials.
+        seeds: seeds that are compared.
+        problems: the problems, in order.
+        components: names of the components, in order.
+        cells: cells, row by row.
+        cost: cost of all complete runs.
         environment: machine and versions.
-        commits: of the code that ran.
-        overrides: by which it differs from the table as it stands.
+        commits: commits of the code that ran.
+        overrides: overrides by which it differs from the table's file.
     """
 
     name: str
@@ -87,12 +87,12 @@ class Result(StrictModel):
     overrides: list[str] = Field(default_factory=list)
 
     def cell(self, component: str, problem: str) -> Cell:
-        """By its place."""
+        """The cell of a component and a problem."""
         return next(c for c in self.cells if (c.component, c.problem) == (component, problem))
 
 
 def compared(table: Table, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells with their differences from the baseline, paired by seed, and corrected p-values."""
+    """The cells with differences from the baseline, paired by seed, and corrected p-values."""
     baseline = {cell.problem: cell for cell in cells if cell.component == table.baseline}
     judged = [judge(table.problems[cell.problem], cell, baseline[cell.problem]) for cell in cells]
     tested = [cell for cell in judged if cell.p is not None]
@@ -102,7 +102,7 @@ def compared(table: Table, cells: Sequence[Cell]) -> list[Cell]:
 
 
 def judge(problem: Problem, cell: Cell, baseline: Cell) -> Cell:
-    """One cell with its difference from the baseline's; the baseline itself has none."""
+    """A cell with its difference from the baseline's; the baseline has none."""
     if cell is baseline or not cell.values or len(cell.values) != len(baseline.values):
         return cell
     sign = 1 if problem.better == "higher" else -1
@@ -119,5 +119,5 @@ def judge(problem: Problem, cell: Cell, baseline: Cell) -> Cell:
 
 
 def excludes_zero(low: float, high: float) -> bool:
-    """Whether an interval lies on one side of 0."""
+    """Whether an interval excludes 0."""
     return low > 0 or high < 0

@@ -1,4 +1,4 @@
-"""A cross table as its file describes it."""
+"""The config of a cross table."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from regrun.ranges import SEEDS
 
 
 class StrictModel(BaseModel):
-    """Part of a table; unknown keys are an error."""
+    """A part of a table; unknown keys are an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Range(StrictModel):
-    """Where a parameter is drawn from: uniformly between two ends, or uniformly in the logarithm.
+    """The distribution of a tuned parameter: uniform or log-uniform between two ends.
 
     Attributes:
-        low: the lower end.
-        high: the upper one.
-        log: whether the logarithm is uniform.
+        low: lower end.
+        high: upper end.
+        log: whether it is log-uniform.
     """
 
     low: float
@@ -45,7 +45,7 @@ Search = dict[str, Range | list[int | float | str]]
 
 
 def flattened(value: Any) -> Any:
-    """Lists within a list as one, so that a file can share parts of lists by YAML's anchors."""
+    """Flatten nested lists, so that a file can share parts of lists by YAML anchors."""
     if not isinstance(value, list):
         return value
     return [word for part in value for word in (flattened(part) if isinstance(part, list) else [part])]
@@ -55,11 +55,11 @@ Overrides = Annotated[list[str], BeforeValidator(flattened)]
 
 
 class Component(StrictModel):
-    """What is compared.
+    """A component to compare.
 
     Attributes:
-        overrides: what one would type to choose it.
-        search: its own parameters that are tuned, by key; it begins with the values of its config.
+        overrides: overrides that choose it.
+        search: tuned parameters by key; the first trial has the config's values.
     """
 
     overrides: Overrides = []
@@ -67,16 +67,16 @@ class Component(StrictModel):
 
 
 class Problem(StrictModel):
-    """What they are compared on.
+    """A problem to compare components on.
 
     Attributes:
-        says: what is asked, in a few words.
-        overrides: what one would type.
-        tune: more overrides while tuning.
-        measure: the metric that is compared.
-        choose: the metric by which trials are chosen, on samples set apart.
-        better: whether the higher or the lower is the better of both.
-        search: parameters that are tuned for every component, the baseline, too.
+        says: the question, in a few words.
+        overrides: overrides that choose it.
+        tune: further overrides while tuning.
+        measure: metric that is compared.
+        choose: metric that selects a trial, on held-out samples.
+        better: whether higher or lower is better, for both metrics.
+        search: parameters tuned for every component, including the baseline.
     """
 
     says: str
@@ -92,14 +92,14 @@ class Table(StrictModel):
     """A cross table.
 
     Attributes:
-        title: its name in words.
-        says: what it asks.
-        baseline: the component that the others are compared with.
-        trials: settings that are tried in each cell, the first of them the component's own.
-        tuning_seed: the seed of trials, none of those that are compared.
-        seeds: how many are compared, from 0.
-        components: by name.
-        problems: by name.
+        title: its title.
+        says: the question it answers.
+        baseline: the component that others are compared with.
+        trials: number of settings tried per cell; the first is the component's own.
+        tuning_seed: seed of the trials, distinct from the compared seeds.
+        seeds: number of compared seeds, from 0.
+        components: components by name.
+        problems: problems by name.
     """
 
     title: str
@@ -122,10 +122,10 @@ class Table(StrictModel):
         return self
 
     def part(self, components: Sequence[str] | None, problems: Sequence[str] | None) -> Table:
-        """The table with some of its rows and columns; the baseline always stays.
+        """The table restricted to some rows and columns; the baseline always stays.
 
         Raises:
-            UserError: names the one that does not exist.
+            UserError: for an unknown name.
         """
         for wanted, known, kind in (
             (components, self.components, "component"),
@@ -144,7 +144,7 @@ class Table(StrictModel):
 
 
 def tables(folders: Sequence[Path] = ()) -> dict[str, Path]:
-    """The files of all tables, by name; later folders win."""
+    """The files of all tables by name; later folders take precedence."""
     return {
         file.stem: file
         for folder in (conf_dir(), *folders)
@@ -156,7 +156,7 @@ def load_table(name: str, config_dir: str | None = None) -> Table:
     """Read a table.
 
     Raises:
-        UserError: in plain words, with the nearest right spelling.
+        UserError: if it is invalid, with the nearest right spelling.
     """
     known = tables(folders_of([config_dir]))
     if name not in known:

@@ -1,4 +1,4 @@
-"""Running a table: the trials of every cell, then the seeds of what was chosen."""
+"""Runs a table: the trials of every cell, then all seeds with the chosen settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from regrun.reproduction.entry import Cost
 from regrun.reproduction.experiment import changes
 from regrun.runs.environment import available_cores
 
-HYDRAS = ("hydra/", "hydra.")  # overrides that say how all runs are launched
+HYDRAS = ("hydra/", "hydra.")  # overrides that configure the launcher
 
 
 class InterruptedTableError(Exception):
@@ -35,10 +35,10 @@ class CellRun:
     """One run of a cell.
 
     Attributes:
-        label: which, for people.
-        overrides: what one would type.
-        directory: its record.
-        packs: whether it may share the cores with others.
+        label: the run, for messages.
+        overrides: its overrides, as typed.
+        directory: folder of its record.
+        packs: whether it may share the cores with other runs.
     """
 
     label: str
@@ -48,29 +48,29 @@ class CellRun:
 
     @cached_property
     def record(self) -> Record:
-        """Its record."""
+        """The run's record."""
         return Record(self.directory)
 
     @property
     def is_complete(self) -> bool:
-        """Whether its record is complete, and as the run left it."""
+        """Whether its record is complete and unchanged."""
         return self.record.status is Status.COMPLETE and self.record.is_intact()
 
     def metric(self, name: str) -> float:
-        """A final metric; ``nan`` if the run is not complete or does not measure it."""
+        """A final metric; ``nan`` if the run is incomplete or does not measure it."""
         if not self.is_complete:
             return math.nan
         return self.record.final_metrics().get(name, math.nan)
 
 
 class Runner:
-    """Runs a table, less what is complete.
+    """Runs the missing runs of a table.
 
     Args:
-        name: the table's.
-        table: what to run.
-        overrides: the user's, for all runs.
-        outputs: where records go.
+        name: name of the table.
+        table: the table.
+        overrides: the user's overrides, for all runs.
+        outputs: folder of the records.
         config_dir: a folder of the user's own configs.
     """
 
@@ -86,7 +86,7 @@ class Runner:
 
     @property
     def changes(self) -> list[str]:
-        """The overrides by which it differs from the table as it stands."""
+        """The overrides by which it differs from the table's file."""
         return changes(self.overrides)
 
     def __call__(self) -> Result:
@@ -94,7 +94,7 @@ class Runner:
 
         Raises:
             InterruptedTableError: if the user stopped it.
-            UserError: if a cell cannot be composed; nothing has been started then.
+            UserError: if a cell cannot be composed; nothing has started then.
         """
         tried = self.trials
         self.run(run for runs in tried.values() for _, run in runs)
@@ -121,7 +121,7 @@ class Runner:
         }
 
     def plan(self, place: tuple[str, str], setting: Setting, seed: int | None) -> CellRun:
-        """One run: with a seed, or a trial."""
+        """A run with a seed, or a trial."""
         row, column = self.table.components[place[0]], self.table.problems[place[1]]
         tuning = column.tune if seed is None else []
         label = " ".join([*place, *words(setting), "trial" if seed is None else f"seed {seed}"])
@@ -144,11 +144,11 @@ class Runner:
         return self.seen.setdefault(directory, CellRun(label, overrides, directory, packs(config)))
 
     def missing(self, runs: Iterable[CellRun]) -> list[CellRun]:
-        """Those that are not complete, each once."""
+        """The distinct runs that are not complete."""
         return [run for run in {run.directory: run for run in runs}.values() if not run.is_complete]
 
     def run(self, runs: Iterable[CellRun]) -> None:
-        """Run what is missing through Hydra's launcher; a run that fails leaves its cell without it."""
+        """Launch missing runs through Hydra; a cell goes without a run that fails."""
         missing = self.missing(runs)
         if not missing:
             return
@@ -170,7 +170,7 @@ class Runner:
     def cell(
         self, place: tuple[str, str], setting: Setting | None, tried: list[float], final: list[CellRun]
     ) -> Cell:
-        """What became of a cell."""
+        """The result of a cell."""
         problem = self.table.problems[place[1]]
         values = [run.metric(problem.measure) for run in final]
         why = ""
@@ -190,7 +190,7 @@ class Runner:
         )
 
     def result(self, cells: Sequence[Cell]) -> Result:
-        """The table with what it cost."""
+        """The results of the table, with its cost."""
         complete = [run for run in self.seen.values() if run.is_complete]
         manifests = [run.record.manifest() for run in complete]
         results = [run.record.result() for run in complete]
@@ -218,7 +218,7 @@ class Runner:
         )
 
     def announce(self) -> int:
-        """Say how much there is to do; returns how many runs of trials are missing."""
+        """Print the amount of work; returns the number of missing trial runs."""
         trials = [run for runs in self.trials.values() for _, run in runs]
         missing = len(self.missing(trials))
         cells = len(self.table.components) * len(self.table.problems)
@@ -233,9 +233,9 @@ class Runner:
 
 
 def choose(problem: Problem, tried: Sequence[tuple[Setting, CellRun]]) -> tuple[Setting | None, list[float]]:
-    """The best setting by the problem's own metric, ``None`` if all failed; and the metric of each.
+    """The best setting by the problem's own metric, ``None`` if all failed, and the metric of each.
 
-    Of equal ones the first, so that the configs' own values stay unless something beats them.
+    Ties go to the first, so the config's own values stay unless another setting is better.
     """
     found = [run.metric(problem.choose) for _, run in tried]
     sign = 1 if problem.better == "higher" else -1
@@ -245,7 +245,7 @@ def choose(problem: Problem, tried: Sequence[tuple[Setting, CellRun]]) -> tuple[
 
 
 def list_text(texts: Sequence[str]) -> str:
-    """Texts as a list in Hydra's grammar."""
+    """Strings as a list in Hydra's grammar."""
     quoted = [text.replace("\\", "\\\\").replace("'", "\\'") for text in texts]
     return "[" + ",".join(f"'{word}'" for word in quoted) + "]"
 

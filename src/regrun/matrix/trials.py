@@ -1,4 +1,4 @@
-"""The settings that are tried in a cell."""
+"""The settings tried in a cell."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Setting = Mapping[str, str]
 
 
 def settings(problem: Problem, component: Component, name: str, trials: int) -> list[Setting]:
-    """What is tried: nothing but the configs' own values first, then random draws.
+    """The settings to try: the config's own values first, then random draws.
 
-    The problem's parameters are drawn alike for all components, so that none has the luckier learning rates;
-    a component's own by its name. More trials go on where fewer ended.
+    The problem's parameters are drawn identically for all components, so none has luckier learning rates; a
+    component's own parameters are drawn by its name. Increasing ``trials`` extends the sequence.
 
     Args:
         problem: the column.
         component: the row.
-        name: the component's.
-        trials: how many.
+        name: name of the component.
+        trials: number of trials.
     """
     found: list[Setting] = [{}]
     for trial in range(1, trials):
@@ -47,5 +47,5 @@ def draw(search: Search, generator: np.random.Generator) -> dict[str, str]:
 
 
 def words(setting: Setting) -> list[str]:
-    """As overrides."""
+    """A setting as overrides."""
     return [f"{key}={value}" for key, value in setting.items()]

@@ -1,4 +1,4 @@
-"""What is measured of networks, as functions of tensors and models; probes take them while training."""
+"""Measures of networks as functions of tensors and models; probes take them during training."""
 
 from regrun.measures.codes import codes_of, hamming_neighbours, redundancy_ratio, regions_between, vote
 from regrun.measures.collapse import Scatter, cosines, scatter

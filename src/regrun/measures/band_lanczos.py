@@ -14,12 +14,12 @@ ROWS = 32  # by which the memory for the basis grows
 
 
 class Rest(NamedTuple):
-    """What an image has outside of the basis, which it will be extended by.
+    """The part of an image orthogonal to the basis, by which the basis is extended.
 
     Attributes:
         vector: the rest.
-        scale: the length of the whole, of which rounding is a small part.
-        known: how many vectors the basis had then, the last of them the one whose image it is.
+        scale: norm of the whole image, relative to which rounding is small.
+        known: size of the basis at that time, which ends with the vector of this image.
     """
 
     vector: Tensor

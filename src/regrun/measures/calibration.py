@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say."""
+"""Calibration of probabilities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regrun.measures.share import unless_nan
 class Reliability:
     """Predictions in bins of their confidence.
 
-    If one confidence is ``nan``, everything is but the counts: no bin could say what is wrong with it.
+    If one confidence is ``nan``, everything but the counts is ``nan``, since its bin is unknown.
 
     Attributes:
         confidence: the mean in each bin, ``(bins,)``, ascending; ``nan`` in an empty one.
@@ -36,7 +36,7 @@ class Reliability:
 
     @property
     def debiased_error(self) -> Tensor:
-        """The root of the mean squared distance, without what the noise of each bin's accuracy adds to it.
+        """The root of the mean squared distance, debiased for the noise of each bin's accuracy.
 
         ``sum_b n_b / n ((conf_b - acc_b)^2 - acc_b (1 - acc_b) / (n_b - 1))``, at least 0; bins of one are
         left out. Kumar et al., arXiv 1909.10155.
@@ -57,9 +57,9 @@ def reliability(confidence: Tensor, right: Tensor, bins: int = 15) -> Reliabilit
     order, then, and are fewer or unequal where many confidences are equal.
 
     Args:
-        confidence: of each prediction, ``(n,)``.
+        confidence: confidence of each prediction, ``(n,)``.
         right: bool, ``(n,)``.
-        bins: at most.
+        bins: maximum number of bins.
     """
     ordered = confidence.double().sort(stable=True)
     sizes = [len(part) for part in ordered.values.tensor_split(bins) if len(part)]
@@ -97,7 +97,7 @@ def classwise_error(p: Tensor, y: Tensor, bins: int = 15) -> Tensor:
     Args:
         p: probabilities, ``(n, classes)``.
         y: class indices, ``(n,)``.
-        bins: of equal width.
+        bins: number of bins of equal width.
     """
     classes = p.shape[1]
     place = (p.double().nan_to_num() * bins).long().clamp(0, bins - 1)

@@ -48,7 +48,7 @@ def regions_between(model: nn.Module, starts: Tensor, ends: Tensor, points: int 
     ``points``.
 
     Args:
-        model: with activation functions that are modules.
+        model: a model whose activation functions are modules.
         starts: inputs, ``(n, ...)``.
         ends: inputs, ``(n, ...)``.
         points: on each segment.

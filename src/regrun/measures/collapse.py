@@ -1,6 +1,6 @@
-"""Neural collapse: how far class means, features and the head are from a simplex.
+"""Neural collapse: the distance of class means, features and the head from a simplex.
 
-Class means that are all the same point have no directions: what compares these is ``nan`` then.
+If all class means coincide they have no directions, and measures that compare directions are ``nan``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ class Scatter:
     """Class means and the variance around them.
 
     Attributes:
-        means: of the features of each class, less their global mean, ``(classes, width)``.
-        centre: the global mean: of the class means, so that each class weighs the same, ``(width,)``.
+        means: means of each class's features, less the global mean, ``(classes, width)``.
+        centre: global mean, the mean of the class means, so classes weigh the same, ``(width,)``.
         within: trace of the covariance within classes, averaged over classes.
-        within_matrix: that covariance, ``(width, width)``.
+        within_matrix: covariance within classes, averaged over classes, ``(width, width)``.
     """
 
     means: Tensor
@@ -64,14 +64,14 @@ def scatter(features: Tensor, y: Tensor, classes: int) -> Scatter:
     Args:
         features: ``(n, width)``.
         y: class indices, ``(n,)``.
-        classes: how many there may be.
+        classes: maximum number of classes.
     """
     z = features.double()
     present = [c for c in range(classes) if bool((y == c).any())]
     means = torch.stack([z[y == c].mean(0) for c in present])
     inner = torch.stack([_covariance(z[y == c]) for c in present]).mean(0)
     centre = means.mean(0)
-    same = (z == z[:1]).all()  # of which rounding would make classes
+    same = (z == z[:1]).all()  # rounding would otherwise separate equal rows
     means, inner = (means - centre).masked_fill(same, 0), inner.masked_fill(same, 0)
     return Scatter(means, centre, inner.trace(), inner)
 
@@ -99,7 +99,7 @@ def equal_angles(means: Tensor) -> Tensor:
     """NC2: the mean distance of the cosines from ``-1 / (K - 1)``, 0 where they form a simplex.
 
     Raises:
-        ValueError: of a single class, which has no angles.
+        ValueError: for a single class, which has no angles.
     """
     if len(means) < 2:
         raise ValueError(f"angles between class means need at least 2 classes, got {len(means)}")
@@ -112,7 +112,7 @@ def simplex_distance(means: Tensor) -> Tensor:
     ``nan`` if all means are 0.
 
     Raises:
-        ValueError: of a single class, which has no simplex.
+        ValueError: for a single class, which has no simplex.
     """
     k = len(means)
     if k < 2:

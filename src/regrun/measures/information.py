@@ -16,7 +16,7 @@ def adaptive_codes(t: Tensor, bins: int = 30) -> Tensor:
 
     Args:
         t: activations ``(n, units)``.
-        bins: how many.
+        bins: number of bins.
 
     Returns:
         int64 ``(n, units)``.
@@ -59,7 +59,7 @@ def kernel_entropy(t: Tensor, variance: float = 1e-3) -> Tensor:
 
     Args:
         t: activations ``(n, units)``.
-        variance: of the noise, for a layer whose largest activation is 1.
+        variance: variance of the noise, for a layer whose largest activation is 1.
     """
     t = t.double()
     s = t.abs().amax().clamp_min(1e-12) * math.sqrt(variance)

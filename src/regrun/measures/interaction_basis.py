@@ -1,4 +1,4 @@
-"""Bases of hidden layers in which what matters is few directions: PCA, and the local interaction basis."""
+"""Bases of hidden layers with few relevant directions: PCA, and the local interaction basis."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def local_interaction_basis(f: Tensor, sensitivity: Tensor, drop: float = DROP) 
 
     Args:
         f: activations with a constant entry, ``(n, width)``.
-        sensitivity: ``E[J^T J]`` with the Jacobians ``J`` of what comes after, ``(width, width)``.
+        sensitivity: ``E[J^T J]`` with the Jacobians ``J`` of the following layers, ``(width, width)``.
         drop: directions whose eigenvalue is below are left out.
     """
     d, u = gram(f)

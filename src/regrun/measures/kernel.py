@@ -23,7 +23,7 @@ def empirical_ntk(
         model: gives logits ``(n, C)``.
         x: inputs as the model reads them.
         sketch: buckets, ``None`` for the exact kernel.
-        seed: of the sketch.
+        seed: seed of the sketch.
         chunk: samples at a time.
     """
     weights = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}

@@ -16,7 +16,7 @@ FURTHER_STARTS = 0x9E3779B9  # their seed, which hardly anybody draws the first 
 
 @dataclass(frozen=True)
 class Tridiagonal:
-    """What ``iterations`` products tell: ``A Q = Q T`` up to a remainder.
+    """The result of ``iterations`` matrix products: ``A Q = Q T`` up to a remainder.
 
     Attributes:
         values: eigenvalues of ``T``, ascending, ``(m,)``: Ritz values of ``A``.
@@ -40,7 +40,7 @@ def lanczos(product: Product, start: Tensor, iterations: int) -> Tridiagonal:
     Args:
         product: ``A v`` for ``v`` of ``(size,)``.
         start: any vector but 0.
-        iterations: at least 1.
+        iterations: number of iterations, at least 1.
     """
     q = start / start.norm()
     basis = [q]
@@ -83,7 +83,7 @@ def top_eigenvalues(product: Product, start: Tensor, count: int, iterations: int
     Args:
         product: ``A v``.
         start: a random vector; each eigenvector has to have a part in it. Further ones are always the same.
-        count: at most ``iterations``; fewer are returned if the matrix has fewer.
+        count: number of eigenvalues, at most ``iterations``; fewer are returned if the matrix has fewer.
         iterations: products that are spent at least.
     """
     if count == 1:

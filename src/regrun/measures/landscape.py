@@ -24,7 +24,7 @@ class Landscape:
 
     Args:
         model: the network; its parameters stay as they are.
-        loss: of an output and a batch, a scalar: a mean over samples.
+        loss: loss of an output and a batch, a scalar: a mean over samples.
         batch: the samples, as the model reads them.
     """
 

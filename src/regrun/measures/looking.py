@@ -51,7 +51,7 @@ def activation_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 @torch.no_grad()
 def activations(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """What every activation function gives for a batch: ``(batch, ...)`` by name.
+    """The output of every activation function for a batch: ``(batch, ...)`` by name.
 
     A module that is used more than once appears as it was used last.
 
@@ -64,7 +64,7 @@ def activations(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def outputs_of(model: nn.Module, layers: dict[str, nn.Module], x: Tensor) -> dict[str, Tensor]:
-    """What some modules of a model give for a batch, by name."""
+    """The outputs of some modules of a model for a batch, by name."""
     with overheard(layers) as seen, measuring(model), torch.no_grad():
         model(x)
     return seen
@@ -72,7 +72,7 @@ def outputs_of(model: nn.Module, layers: dict[str, nn.Module], x: Tensor) -> dic
 
 @contextmanager
 def overheard(layers: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """What some modules give while a model that has them is evaluated, by name; detached."""
+    """Record the outputs of some modules while a model is evaluated, by name; detached."""
     seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:

@@ -47,14 +47,14 @@ def distinct_units(t: Tensor, threshold: float = 0.95) -> int:
 
 
 def sparsity_coefficient(t: Tensor, threshold: float = 0.95) -> Tensor:
-    """The share of (sample, unit) pairs that are active, where correlated units count as one.
+    """The share of active (sample, unit) pairs, where correlated units count as one.
 
     Of a group the first unit stands for all. ``nan`` if an activation is. Andriushchenko et al., arXiv
     2210.05337; the threshold is remembered, not looked up.
 
     Args:
         t: activations, ``(n, units)``.
-        threshold: of the absolute correlation.
+        threshold: threshold of the absolute correlation.
     """
     related = correlations(t).abs() > threshold
     related.fill_diagonal_(fill_value=True)

@@ -1,4 +1,4 @@
-"""Shares of entries, of which none hides that something is not a number."""
+"""Shares of entries that propagate ``nan``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def share(condition: Tensor, values: Tensor) -> Tensor:
 
     Args:
         condition: bool, of any shape.
-        values: what it was asked of, of any shape.
+        values: the compared values, of any shape.
     """
     return unless_nan(condition.double().mean(), values)
 
 
 def unless_nan(measured: Tensor, values: Tensor) -> Tensor:
-    """What was measured of values by comparing or sorting them; ``nan`` if one of them is."""
+    """A result of comparing or sorting values, or ``nan`` if one of the values is."""
     return measured.masked_fill(values.isnan().any(), math.nan)

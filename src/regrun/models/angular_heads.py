@@ -41,7 +41,7 @@ class CosineHead(nn.Linear):
         return self.scale * self.peaks(cosines(x, self.weight))
 
     def peaks(self, cosine: Tensor) -> Tensor:
-        """What is scaled."""
+        """The logits before scaling."""
         return cosine
 
 
@@ -75,5 +75,5 @@ class WrappedCauchyHead(CosineHead):
 
 
 def cosines(x: Tensor, weight: Tensor) -> Tensor:
-    """Of the angles between rows, ``(batch, classes)``."""
+    """The cosines of the angles between rows, ``(batch, classes)``."""
     return F.normalize(x, dim=-1) @ F.normalize(weight, dim=-1).T

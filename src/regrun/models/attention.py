@@ -1,4 +1,4 @@
-"""Attention: how each query weighs what it finds, and what it takes of it."""
+"""Attention layers."""
 
 from __future__ import annotations
 
@@ -58,17 +58,15 @@ class DotProductAttention(Attention):
         self.probability_map = probability_map or Softmax()
 
     def forward(self, q: Tensor, k: Tensor, causal: bool) -> Tensor:
-        """See ``Attention``."""
         scores = self.scores(q, k)
         weights: Tensor = self.probability_map(hide_later(scores) if causal else scores)
         return weights
 
     def scores(self, q: Tensor, k: Tensor) -> Tensor:
-        """What is mapped to weights, ``(batch, heads, to, from)``."""
+        """The scores that are mapped to weights, ``(batch, heads, to, from)``."""
         return q @ k.mT / math.sqrt(q.shape[-1])
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-        """See ``Attention``."""
         if self.visible or type(self.probability_map) is not Softmax:
             return super().mix(q, k, v, causal)
         scale = 1 / (math.sqrt(q.shape[-1]) * self.probability_map.temperature)
@@ -93,11 +91,9 @@ class InverseDistanceAttention(DotProductAttention):
         self.eps = eps
 
     def scores(self, q: Tensor, k: Tensor) -> Tensor:
-        """See ``DotProductAttention``."""
         return -self.power / 2 * (squared_distances(q, k) + self.eps).log()
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-        """See ``Attention``."""
         weights: Tensor = self(q, k, causal)
         return weights @ v
 
@@ -115,13 +111,11 @@ class LinearAttention(Attention):
     """
 
     def forward(self, q: Tensor, k: Tensor, causal: bool) -> Tensor:
-        """See ``Attention``."""
         weights = self.features(q) @ self.features(k).mT
         weights = weights.tril() if causal else weights
         return weights / or_one(weights.sum(-1, keepdim=True))
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-        """See ``Attention``."""
         if self.visible or causal:  # in short sequences the sums over the past would take more than they save
             return super().mix(q, k, v, causal)
         q, k = self.features(q), self.features(k)
@@ -134,5 +128,5 @@ class LinearAttention(Attention):
 
 
 def or_one(total: Tensor) -> Tensor:
-    """What to divide by: a total, or 1 where it is 0 and everything that makes it is, too."""
+    """The divisor: the total, or 1 if it and all its terms are 0."""
     return total.masked_fill(total == 0, 1)

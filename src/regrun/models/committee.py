@@ -24,7 +24,7 @@ class Committee(nn.Module):
         classes: must be 1.
         hidden: ``N``.
         alpha: scale of the output.
-        curvature: of the activation; the initial kernel is the more linear the smaller it is.
+        curvature: curvature of the activation; smaller values make the initial kernel more linear.
 
     Shape:
         input ``(batch, ...)``, logits ``(batch, 1)``, features ``(batch, hidden)``.
@@ -56,7 +56,6 @@ class Committee(nn.Module):
         return h + self.curvature / 2 * h.square()
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         x = x.flatten(1)
         features = self.activate(x, self.weight)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What convolutional networks share."""
+"""Shared parts of convolutional networks."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Classifier(nn.Module):
     """A body that gives feature vectors, and a linear head.
 
     Attributes:
-        body: from images ``(batch, channels, height, width)`` to features ``(batch, width)``.
-        head: from features to logits ``(batch, classes)``.
+        body: maps images ``(batch, channels, height, width)`` to features ``(batch, width)``.
+        head: maps features to logits ``(batch, classes)``.
     """
 
     body: nn.Module

@@ -1,4 +1,4 @@
-"""Differential equations as layers, with handles for what regularizes them."""
+"""Differential equations as layers, with statistics for their regularizers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RunningCost = Callable[[Field, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Dynamics(nn.Module):
-    """What ordinary and stochastic equations have in common.
+    """A base for ordinary and stochastic equations.
 
     Attributes:
         differentiable: whether the solver's statistics have gradients, in training.
@@ -45,7 +45,7 @@ class Dynamics(nn.Module):
         """The error estimate of one step, in units of the tolerance, with a gradient to the field alone."""
 
     def want_statistics(self, stiffness: bool) -> None:
-        """Let the solver's statistics have gradients, in training.
+        """Enable gradients of the solver's statistics, in training.
 
         Args:
             stiffness: whether those of the stiffness estimates are wanted, too.

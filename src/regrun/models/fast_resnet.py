@@ -19,7 +19,6 @@ class Residual(nn.Module):
         self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return x + self.inner(x)
 
 
@@ -30,11 +29,11 @@ class FastResNet(Classifier):
     ``[64, 256, 256]`` and a stem of 2 × 2 it has 1.9 M parameters.
 
     Args:
-        inputs: what one input looks like; images.
+        inputs: shape of one image.
         classes: width of the output.
-        widths: of the stem and of each further level.
+        widths: widths of the stem and of each further level.
         stem: size of the stem's kernel, which it moves by half (at least 1) at a time.
-        residual: whether each level has its residual convolution.
+        residual: whether each level has a residual convolution.
 
     Shape:
         input ``(batch, channels, height, width)``, logits ``(batch, classes)``, features

@@ -26,7 +26,7 @@ class GaussianAttention(Attention):
 
     Args:
         tokens: pooled queries, ``None`` for the whole kernel.
-        iterations: of Newton's method.
+        iterations: number of Newton iterations.
         ridge: added to the diagonal of ``A``.
     """
 
@@ -44,7 +44,6 @@ class GaussianAttention(Attention):
         self.ridge = ridge
 
     def forward(self, q: Tensor, k: Tensor, causal: bool) -> Tensor:
-        """See ``Attention``."""
         if self.tokens is None:
             weights = gaussian(q, k)
             return weights.tril() if causal else weights
@@ -53,7 +52,6 @@ class GaussianAttention(Attention):
             return (near.mT @ inverse @ near).to(q.dtype)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-        """See ``Attention``."""
         if self.visible or self.tokens is None:
             return super().mix(q, k, v, causal)
         near, inverse = self.factors(q, k, causal)
@@ -64,7 +62,7 @@ class GaussianAttention(Attention):
         """``P`` and the normalized ``A^+``, in float32 at least: half precision has too few digits to invert.
 
         Raises:
-            ValueError: of causal attention: pooled queries see the future.
+            ValueError: if attention is causal: pooled queries see the future.
         """
         if causal:
             raise ValueError("attention of low rank pools over all positions, and cannot be causal")
@@ -100,7 +98,7 @@ def pool_tokens(x: Tensor, count: int) -> Tensor:
 
 
 class _NewtonInverse(torch.autograd.Function):
-    """Its gradient is that of the inverse, without the iterations."""
+    """The gradient of the inverse, computed without the iterations."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, iterations: int) -> Tensor:

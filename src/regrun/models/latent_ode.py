@@ -29,9 +29,9 @@ class LatentODE(nn.Module):
         classes: channels of the series.
         latent: entries of the latent state.
         hidden: width of the field's inner layers.
-        pairs: of layers in the field.
+        pairs: number of pairs of layers in the field.
         encoder: width of the encoder.
-        solver: of the equation.
+        solver: solver of the equation.
 
     Shape:
         input ``(batch, times, 2 channels)``, output ``(batch, times, channels)``; ``aux["kl"]``: divergence
@@ -60,7 +60,6 @@ class LatentODE(nn.Module):
         self.register_buffer("gaps", gaps[:, None], persistent=False)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         x = x.to(self.decoder.weight.dtype)
         gaps = self.get_buffer("gaps").to(x.dtype).expand(len(x), -1, 1)
         _, last = self.encoder(torch.cat([x, gaps], -1).flip(1))
@@ -83,7 +82,7 @@ class ODERNN(nn.Module):
         classes: channels of the series.
         state: entries of the state.
         hidden: widths of the field's hidden layers.
-        solver: of the equation.
+        solver: solver of the equation.
 
     Shape:
         input ``(batch, times, 2 channels)``, output ``(batch, times, channels)``.
@@ -105,7 +104,6 @@ class ODERNN(nn.Module):
         self.decoder = nn.Linear(state, classes)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         x = x.to(self.decoder.weight.dtype)
         state = x.new_zeros(len(x), self.cell.hidden_size)
         observed = x[..., self.series.channels :].any(-1, keepdim=True)

@@ -29,12 +29,12 @@ class MLP(nn.Module):
     Symbols are read as concatenated one-hot vectors, other inputs flattened.
 
     Args:
-        inputs: what one input looks like.
+        inputs: shape and type of one input.
         classes: width of the output.
         hidden: widths of the hidden layers.
         bias: whether the layers have biases.
         activation: ``relu``, ``tanh``, ``softplus``, ``elu`` or ``gelu``.
-        init_scale: what all initial weights and biases are multiplied by.
+        init_scale: factor on all initial weights and biases.
         dropout: rate after each hidden layer.
 
     Shape:
@@ -82,6 +82,5 @@ class MLP(nn.Module):
                     weight.mul_(init_scale)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         features = self.body(x)
         return Output(self.head(features), features)

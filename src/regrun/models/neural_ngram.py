@@ -35,6 +35,5 @@ class NeuralNGram(nn.Module):
         self.head = nn.Linear(hidden, classes, bias=False)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         features = torch.tanh(self.body(self.embedding(x).flatten(1)))
         return Output(self.head(features), features)

@@ -20,7 +20,7 @@ class Flattened(nn.Module):
     """Inputs as vectors; images as intensities in ``[0, 1]``, averaged over squares of pixels.
 
     Args:
-        inputs: what one input looks like.
+        inputs: shape and type of one input.
         pool: the side of a square.
     """
 
@@ -56,12 +56,12 @@ class NeuralODE(nn.Module):
     *Opening the Blackbox*, arXiv 2105.03918. Computes in the precision of its weights.
 
     Args:
-        inputs: what one input looks like.
+        inputs: shape and type of one input.
         classes: width of the output.
         hidden: widths of the field's hidden layers.
         pool: side of the squares of pixels that are averaged first.
-        span: how long it flows.
-        solver: of the equation.
+        span: length of the time interval.
+        solver: solver of the equation.
 
     Shape:
         input as ``inputs`` says, logits ``(batch, classes)``, features: the state at the end.
@@ -84,7 +84,6 @@ class NeuralODE(nn.Module):
         self.head = nn.Linear(self.flatten.size, classes)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         states, aux = self.dynamics(self.flatten(x, self.head.weight.dtype), (0.0, self.span))
         return Output(self.head(states[-1]), states[-1], aux)
 
@@ -96,7 +95,7 @@ class TrajectoryODE(nn.Module):
         inputs: initial states, and the times.
         classes: entries of a state.
         hidden: widths of the field's hidden layers.
-        solver: of the equation.
+        solver: solver of the equation.
 
     Shape:
         input ``(batch, size)``, output ``(batch, times, size)``, without the initial time.
@@ -115,7 +114,6 @@ class TrajectoryODE(nn.Module):
         self.dynamics = OrdinaryDynamics(field, solver or ODESolver())
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         dtype = next(self.parameters()).dtype
         states, aux = self.dynamics(x.to(dtype), self.initial.times)
         return Output(states[1:].transpose(0, 1), None, aux)

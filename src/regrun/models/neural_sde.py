@@ -40,14 +40,14 @@ class NeuralSDE(nn.Module):
     Evaluations average the probabilities over paths. Pal et al., *Opening the Blackbox*, arXiv 2105.03918.
 
     Args:
-        inputs: what one input looks like.
+        inputs: shape and type of one input.
         classes: width of the output.
         size: entries of the state.
         hidden: widths of the drift's hidden layers.
         pool: side of the squares of pixels that are averaged first.
-        span: how long it flows.
-        solver: of the equation.
-        paths: of each sample in evaluations; there is one in training.
+        span: length of the time interval.
+        solver: solver of the equation.
+        paths: paths per sample in evaluations; training uses one.
 
     Shape:
         input as ``inputs`` says, logits ``(batch, classes)``, features: the state at the end of a first path.
@@ -76,7 +76,6 @@ class NeuralSDE(nn.Module):
         self.head = nn.Linear(size, classes)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         paths = 1 if self.training else self.paths
         start = self.stem(self.flatten(x, self.stem.weight.dtype)).repeat(paths, 1)
         states, aux = self.dynamics(start, (0.0, self.span))
@@ -93,8 +92,8 @@ class TrajectorySDE(nn.Module):
         inputs: initial states, and the times.
         classes: twice the entries of a state.
         hidden: widths of the drift's hidden layers; the first reads the cubes of the state.
-        solver: of the equation.
-        paths: from each initial state.
+        solver: solver of the equation.
+        paths: paths from each initial state.
 
     Shape:
         input ``(batch, size)``, output ``(batch, times, 2 size)``: means, then variances, without the initial
@@ -119,7 +118,6 @@ class TrajectorySDE(nn.Module):
         self.dynamics = NoisyDynamics(drift, LinearDiffusion(size), solver or SDESolver())
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         dtype = next(self.parameters()).dtype
         start = x.to(dtype).repeat_interleave(self.paths, 0)
         states, aux = self.dynamics(start, self.initial.times)

@@ -25,7 +25,7 @@ class NoisyDynamics(Dynamics):
         solver: solves it.
     """
 
-    SEED = 0  # of the path of evaluations
+    SEED = 0  # of the path in evaluations
 
     def __init__(self, drift: nn.Module, diffusion: nn.Module, solver: SDESolver) -> None:
         super().__init__()
@@ -34,13 +34,11 @@ class NoisyDynamics(Dynamics):
         self.solver = solver
 
     def add_running_cost(self, name: str, cost: RunningCost) -> None:
-        """See ``Dynamics``."""
         raise ValueError(
             f"{name} is a regularizer of ordinary equations; choose model=neural_ode, for instance"
         )
 
     def forward(self, y0: Tensor, times: Sequence[float]) -> tuple[Tensor, dict[str, Any]]:
-        """See ``Dynamics``."""
         times = self.training_times(times)
         generator = None if self.training else torch.Generator(y0.device).manual_seed(self.SEED)
         solution = self.solver(

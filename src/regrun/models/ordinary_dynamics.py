@@ -29,7 +29,6 @@ class OrdinaryDynamics(Dynamics):
         self.running_costs: dict[str, RunningCost] = {}
 
     def want_statistics(self, stiffness: bool) -> None:
-        """See ``Dynamics``."""
         if isinstance(self.solver.gradient, ContinuousAdjoint):
             raise ValueError(
                 "the solver's error and stiffness have no gradient with ContinuousAdjoint; choose "
@@ -43,13 +42,11 @@ class OrdinaryDynamics(Dynamics):
         super().want_statistics(stiffness)
 
     def want_segments(self) -> None:
-        """See ``Dynamics``."""
         if self.solver.per_sample:
             raise ValueError("local_error needs the same steps for the whole batch; choose per_sample=false")
         super().want_segments()
 
     def add_running_cost(self, name: str, cost: RunningCost) -> None:
-        """See ``Dynamics``."""
         if self.solver.per_sample or not isinstance(self.solver.gradient, Backpropagation):
             raise ValueError(
                 f"{name} is integrated along with the state; choose per_sample=false and Backpropagation"
@@ -57,7 +54,6 @@ class OrdinaryDynamics(Dynamics):
         self.running_costs[name] = cost
 
     def forward(self, y0: Tensor, times: Sequence[float]) -> tuple[Tensor, dict[str, Any]]:
-        """See ``Dynamics``."""
         costs = self.running_costs if self.training else {}
         size = y0.shape[1]
         if costs:
@@ -87,7 +83,6 @@ class OrdinaryDynamics(Dynamics):
         return joint_field
 
     def local_error(self, t: float, h: float, y: Tensor) -> Tensor:
-        """See ``Dynamics``."""
         y = y.detach()
         first = evaluate(self.field, t, y)
         return take_step(self.field, self.solver.method, t, h, y, first, self.solver.tolerance, True).error

@@ -23,7 +23,7 @@ class PrototypeAttention(nn.Module):
     Args:
         inputs: must be real-valued.
         classes: width of the output.
-        keys: how many.
+        keys: number of keys.
         kind: ``inverse_distance`` or ``dot_product``.
         power: ``p``.
         centre: mean of the initial keys' entries.
@@ -56,11 +56,10 @@ class PrototypeAttention(nn.Module):
         self.attention = InverseDistanceAttention(power) if distance else DotProductAttention()
 
     def weights(self, x: Tensor) -> Tensor:
-        """Of each key, ``(batch, keys)``."""
+        """The weight of each key, ``(batch, keys)``."""
         found: Tensor = self.attention(x.flatten(1), self.keys, False)
         return found
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         weights = self.weights(x)
         return Output(weights @ self.values, weights)

@@ -19,7 +19,7 @@ class Quadratic(nn.Module):
         inputs: must be symbols.
         classes: width of the output.
         hidden: neurons.
-        scale: of the initial weights.
+        scale: scale of the initial weights.
         dropout: rate at which preactivations are dropped, before they are squared.
         batch_norm: whether the squares are normalized before the head reads them.
 
@@ -49,6 +49,5 @@ class Quadratic(nn.Module):
             nn.init.normal_(weight, std=scale / (2 * hidden) ** (1 / 3))
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         features = self.norm(self.dropout(self.first(x)).square())
         return Output(self.head(features), features)

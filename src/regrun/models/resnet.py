@@ -24,7 +24,6 @@ class BasicBlock(nn.Module):
             self.shortcut = conv_bn(fan_in, fan_out, 1, stride)[:2]
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return F.relu(self.second(self.first(x)) + self.shortcut(x))
 
 
@@ -46,7 +45,6 @@ class PreActBlock(nn.Module):
             self.shortcut = nn.Conv2d(fan_in, fan_out, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         active = F.relu(self.norm1(x))
         kept = x if self.shortcut is None else self.shortcut(active)
         return self.conv2(self.dropout(F.relu(self.norm2(self.conv1(active))))) + kept
@@ -71,10 +69,10 @@ class ResNet(Classifier):
     ``[3, 4, 6, 3]`` ResNet-34, 21,282,122.
 
     Args:
-        inputs: what one input looks like; images.
+        inputs: shape of one image.
         classes: width of the output.
-        blocks: how many of each of the four widths.
-        width: of the first; it doubles at each further one.
+        blocks: number of blocks at each of the four widths.
+        width: first width; it doubles at each further level.
 
     Shape:
         input ``(batch, channels, height, width)``, logits ``(batch, classes)``, features
@@ -98,7 +96,7 @@ class ResNet(Classifier):
 
     @staticmethod
     def stem(channels: int, width: int) -> nn.Module:
-        """What comes before the blocks."""
+        """The layers before the blocks."""
         return conv_bn(channels, width)
 
 
@@ -109,10 +107,10 @@ class PreActResNet(ResNet):
     neither after the stem nor before the head.
 
     Args:
-        inputs: what one input looks like; images.
+        inputs: shape of one image.
         classes: width of the output.
-        blocks: how many of each of the four widths.
-        width: of the first; it doubles at each further one.
+        blocks: number of blocks at each of the four widths.
+        width: first width; it doubles at each further level.
 
     Shape:
         as ``ResNet``.
@@ -125,7 +123,6 @@ class PreActResNet(ResNet):
 
     @staticmethod
     def stem(channels: int, width: int) -> nn.Module:
-        """See ``ResNet``."""
         return nn.Conv2d(channels, width, 3, 1, 1, bias=False)
 
 
@@ -135,10 +132,10 @@ class WideResNet(Classifier):
     28-10 has 36,479,194 parameters for CIFAR-10.
 
     Args:
-        inputs: what one input looks like; images.
+        inputs: shape of one image.
         classes: width of the output.
         depth: 6 n + 4.
-        factor: by which the widths 16, 32, 64 are multiplied.
+        factor: multiplier of the widths 16, 32, 64.
         dropout: between the convolutions of a block.
 
     Shape:

@@ -15,7 +15,7 @@ class SmallAlexNet(Classifier):
     Zhang et al., arXiv 1611.03530, appendix A; 1,387,786 parameters on 28 × 28 crops of CIFAR-10, as there.
 
     Args:
-        inputs: what one input looks like; images.
+        inputs: shape of one image.
         classes: width of the output.
 
     Shape:
@@ -50,7 +50,6 @@ class Mixed(nn.Module):
         self.branches = nn.ModuleList(branches)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return torch.cat([branch(x) for branch in self.branches], 1)
 
 
@@ -68,7 +67,7 @@ class SmallInception(Classifier):
     Zhang et al., arXiv 1611.03530; 1,649,402 parameters without the scales of its normalizations, as there.
 
     Args:
-        inputs: what one input looks like; images.
+        inputs: shape of one image.
         classes: width of the output.
 
     Shape:

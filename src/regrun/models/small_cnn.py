@@ -20,7 +20,7 @@ class BlockBatchNorm2d(nn.BatchNorm2d):
     the order of their classes. Hoffer et al., arXiv 1705.08741.
 
     Args:
-        channels: of the input.
+        channels: number of input channels.
         block: samples that share statistics; must divide the batch.
     """
 
@@ -29,7 +29,7 @@ class BlockBatchNorm2d(nn.BatchNorm2d):
         self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
-        """From and to ``(batch, channels, height, width)``."""
+        """Map ``(batch, channels, height, width)`` to the same shape."""
         n, channels, *size = x.shape
         if not self.training or n <= self.block:
             return super().forward(x)
@@ -62,7 +62,7 @@ class SmallCNN(Classifier):
         inputs: must be images.
         classes: width of the output.
         widths: channels of each layer.
-        strides: of each layer.
+        strides: stride of each layer.
         pool: whether the maximum over squares of 2 × 2 follows each layer.
         normalized: whether there is batch normalization.
         norm_block: samples that are normalized together while training, ``None`` for the whole batch.

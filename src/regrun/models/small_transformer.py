@@ -20,9 +20,9 @@ class SelfAttention(nn.Module):
     """Multi-head attention of the positions of a sequence to each other.
 
     Args:
-        width: of the states.
+        width: width of the states.
         heads: divides ``width``.
-        attention: how queries weigh keys.
+        attention: the attention layer's map of queries and keys.
         causal: whether a position sees none later than itself.
     """
 
@@ -36,7 +36,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """From and to ``(batch, time, width)``."""
+        """Map ``(batch, time, width)`` to the same shape."""
         parts = self.project(x).unflatten(-1, (self.parts, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = self.attention.mix(parts[0], parts[-2], parts[-1], self.causal)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
@@ -47,9 +47,9 @@ class Block(nn.Module):
     """Attention, then two layers at each position, each added to the residual stream.
 
     Args:
-        width: of the stream.
-        heads: of the attention.
-        attention: how queries weigh keys.
+        width: width of the residual stream.
+        heads: number of attention heads.
+        attention: the attention layer's map of queries and keys.
         causal: whether a position sees none later than itself.
         pre_norm: whether layer normalization is before each part, or after each addition.
     """
@@ -62,7 +62,7 @@ class Block(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """From and to ``(batch, time, width)``."""
+        """Map ``(batch, time, width)`` to the same shape."""
         for part, norm in zip((self.attention, self.mlp), self.norms, strict=True):
             x = x + part(norm(x)) if self.pre_norm else norm(x + part(x))
         return x
@@ -74,7 +74,7 @@ class Patches(nn.Module):
     Args:
         shape: channels, height and width of an image.
         patch: side of a patch; divides both.
-        width: of the tokens.
+        width: width of the tokens.
     """
 
     def __init__(self, shape: tuple[int, ...], patch: int, width: int) -> None:
@@ -101,10 +101,10 @@ class SmallTransformer(nn.Module):
     layers)``. It reads symbols, or images as patches.
 
     Args:
-        inputs: symbols, of which ``length`` is the context, or images.
-        classes: what is predicted, the vocabulary of a language model.
+        inputs: tokens, whose ``length`` is the context, or images.
+        classes: number of classes; the vocabulary for a language model.
         attention: makes the attention of a block.
-        width: of the residual stream.
+        width: width of the residual stream.
         heads: attention heads; divides ``width``.
         layers: blocks.
         pre_norm: layer normalization before each part, as in GPT-2, or after it, as in the first transformer.
@@ -166,7 +166,6 @@ class SmallTransformer(nn.Module):
             nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor | Output:
-        """See the class."""
         states = self.embedding(x)
         states = states + self.positions[: states.shape[1]]
         for block in self.blocks:

@@ -12,7 +12,7 @@ class Transformer(nn.Module):
     """Transformer encoder over symbols, read out at the last position.
 
     ``nn.TransformerEncoderLayer`` with its defaults (post-norm, ReLU), no positional encoding. Prieto et
-    al., *Grokking at the Edge of Numerical Stability*, arXiv 2501.04697, as its official code has it.
+    al., *Grokking at the Edge of Numerical Stability*, arXiv 2501.04697, following its official code.
 
     Args:
         inputs: must be symbols.
@@ -48,6 +48,5 @@ class Transformer(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         features = self.encoder(self.embedding(x))[:, -1]
         return Output(self.head(features), features)

@@ -17,7 +17,7 @@ class TimeLinear(nn.Module):
 
     Args:
         size: entries of ``u``.
-        width: of the output.
+        width: width of the output.
     """
 
     def __init__(self, size: int, width: int) -> None:

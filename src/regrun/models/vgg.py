@@ -17,7 +17,7 @@ class VGG(Classifier):
     20,040,522.
 
     Args:
-        inputs: what one input looks like; images of at least 32 × 32.
+        inputs: shape of one image, at least 32 × 32.
         classes: width of the output.
         blocks: convolutions before each pooling, with widths 64, 128, 256, 512, 512.
 

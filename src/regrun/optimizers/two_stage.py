@@ -11,7 +11,7 @@ def cosine_then_constant(steps: int, first: float = 0.5, constant: float = 0.1, 
     What one has who trains, and then trains on at a small rate.
 
     Args:
-        steps: of both stages.
+        steps: steps of both stages.
         first: the share of the first stage, strictly between 0 and 1.
         constant: the factor of the second.
         warmup: steps of a linear warm-up.

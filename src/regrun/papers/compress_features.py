@@ -1,4 +1,4 @@
-"""*Compressing Features for Learning with Noisy Labels*: how many features to keep."""
+"""*Compressing Features for Learning with Noisy Labels*: choosing the number of features."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FeatureCompression:
     step ``K``. Chen et al., arXiv 2206.13140.
 
     Args:
-        training: what to train; its dataset has a validation split.
+        training: training procedure, whose dataset has a validation split.
         kept: the candidates for ``K``, ascending; ``None`` keeps all features, for networks whose features
             have no order.
     """
@@ -52,7 +52,7 @@ class FeatureCompression:
             raise ValueError("dataset.validation must be above 0: the number of features is chosen on it")
 
     def __call__(self, context: Context) -> dict[str, float]:
-        """Train, or find the trained network; then choose, and measure what was chosen."""
+        """Train a network, or find it trained; then choose, and measure the choice."""
         stage, splits, task = trained(self.training, context)
         assert splits.validation is not None
         context.begin(

@@ -26,10 +26,10 @@ class Degeneracy:
     transformed by an invertible matrix and its inverse. Bushnaq et al., arXiv 2405.10927.
 
     Args:
-        widths: of input, two hidden layers and output.
+        widths: widths of input, two hidden layers and output.
         samples: standard normal inputs.
         input_rank: dimensions that the inputs span.
-        silent_units: of the second hidden layer, whose outgoing weights are zero.
+        silent_units: units of the second hidden layer whose outgoing weights are zero.
         duplicated_pairs: units of the first hidden layer that are positive multiples of others.
     """
 
@@ -87,7 +87,7 @@ class Degeneracy:
         return row
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Weights]:
-        """Inputs, and weights with what makes them degenerate."""
+        """Inputs and weights of a degenerate network."""
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -102,7 +102,7 @@ class Degeneracy:
         return x, (w1, w2, w3)
 
     def slacks(self, x: Tensor, weights: Weights, hidden: list[Tensor], jacobians: list[Tensor]) -> list[int]:
-        """Of each layer, its free directions beyond the bound."""
+        """The number of free directions of each layer beyond the bound."""
         found = []
         for k, (inputs, w) in enumerate(zip([x, *hidden], weights, strict=True)):
             free = w.numel() - rank_of(jacobians[k].flatten(0, 1))
@@ -150,7 +150,7 @@ def after_layer(x: Tensor, weights: Weights, layer: int) -> Tensor:
 
 
 def interaction_basis(x: Tensor, weights: Weights) -> Basis:
-    """Of the inputs, by what the outputs do with them."""
+    """The local interaction basis of the inputs with respect to the outputs."""
     slope = vmap(jacrev(forward), (0, None))(x, weights)
     return local_interaction_basis(x, (slope.mT @ slope).mean(0), drop=1e-9)
 

@@ -1,4 +1,4 @@
-"""*Diffusion Spectral Entropy*: whether it counts dimensions, where binned entropy does not."""
+"""*Diffusion Spectral Entropy*: whether it counts dimensions, unlike binned entropy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""*The Implicit Regularization of Dynamical Stability*: how sharp the minima are that SGD stays at."""
+"""*The Implicit Regularization of Dynamical Stability*: the sharpness of minima where SGD stays."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class StableMinimum:
         diagonal: whether a diagonal linear network is trained, rather than a two-layer ReLU network.
         width: inputs, standard normal.
         samples: rows.
-        units: of the two-layer network.
-        steps: at most.
-        floor: of the loss.
+        units: number of hidden units.
+        steps: maximum number of steps.
+        floor: loss to stop at.
     """
 
     metrics = (

@@ -9,14 +9,14 @@ from regrun.regularizers.region_labels import REGIONS, RegionLabels
 
 
 class CropDistillation(Distillation):
-    """Distillation on stored crops, with what the teacher knows of them.
+    """Distillation on stored crops with region labels from the teacher.
 
     ``region_share/region=R`` is the share of crops in a region, and ``region_accuracy/region=R`` the
     teacher's accuracy on them, ``nan`` in an empty one; ``unsure`` in the latter has the background, too.
 
     Args:
-        teacher: what to train first.
-        student: what to train then; one of its regularizers tells regions.
+        teacher: training of the teacher.
+        student: training of the student, with a regularizer of region labels.
     """
 
     def __init__(self, teacher: SupervisedTraining, student: SupervisedTraining) -> None:
@@ -28,7 +28,7 @@ class CropDistillation(Distillation):
 
     @property
     def metrics(self) -> list[str]:
-        """Those of distillation, and of the regions."""
+        """The metrics of distillation and of the regions."""
         return [*super().metrics, "region_share", "region_accuracy"]
 
     def __call__(self, context: Context) -> dict[str, float]:

@@ -24,11 +24,11 @@ ESTIMATORS = ("gumbel", "gumbel_straight_through", "straight_through", "score_fu
 
 
 class Sampler:
-    """Draws one-hot codes, or what stands in for them while training.
+    """Draws one-hot codes, or their relaxations in training.
 
     Args:
-        estimator: of the gradient.
-        temperature: of the Gumbel estimators.
+        estimator: gradient estimator.
+        temperature: temperature of the Gumbel estimators.
     """
 
     def __init__(self, estimator: str, temperature: float) -> None:
@@ -58,15 +58,15 @@ def discrete(logits: Tensor) -> Tensor:
 
 
 class DiscreteNetwork(nn.Module, ABC):
-    """What is trained: a model of images through discrete variables."""
+    """A model of images with discrete latent variables."""
 
     @abstractmethod
     def log_likelihood(self, x: Tensor, sample: Sampling) -> Tensor:
-        """Of one sample for each image, ``(batch,)``."""
+        """The log-likelihood with one sample per image, ``(batch,)``."""
 
     @abstractmethod
     def evidence(self, x: Tensor, samples: int) -> Tensor:
-        """Of images, over discrete samples, ``(batch,)``."""
+        """The evidence of images, over discrete samples, ``(batch,)``."""
 
 
 class HalfPrediction(DiscreteNetwork):
@@ -77,7 +77,7 @@ class HalfPrediction(DiscreteNetwork):
         self.layers = nn.ModuleList([nn.Linear(392, CODE), nn.Linear(CODE, CODE), nn.Linear(CODE, 392)])
 
     def log_likelihood(self, x: Tensor, sample: Sampling) -> Tensor:
-        """Of one sample for each image, ``(batch,)``."""
+        """The log-likelihood with one sample per image, ``(batch,)``."""
         upper, lower = x.split(392, 1)
         first = sample(self.layers[0](upper))
         second = sample(self.layers[1](first))
@@ -128,15 +128,15 @@ class DiscreteTraining:
     ``samples``, of the autoencoder the mean bound. Jang et al., arXiv 1611.01144.
 
     Args:
-        dataset: of 28 × 28 images, binary at half of white.
+        dataset: dataset of 28 × 28 images, binarized at half of white.
         model: ``half`` or ``vae``.
-        estimator: of the gradient.
-        rate: of the temperature's fall per step.
-        lr: of Adam.
+        estimator: gradient estimator.
+        rate: decay rate of the temperature per step.
+        lr: Adam's learning rate.
         batch: images of a step.
-        steps: of training.
+        steps: number of training steps.
         eval_every: steps between evaluations.
-        samples: of an evaluation; a tenth of them but at the end.
+        samples: samples of the final evaluation; others use a tenth.
     """
 
     MODELS: ClassVar[dict[str, type[DiscreteNetwork]]] = {"half": HalfPrediction, "vae": CategoricalVAE}
@@ -216,7 +216,7 @@ class SamplingCheck:
     and the probabilities; ``largest_weight/temperature=T`` the mean largest weight.
 
     Args:
-        samples: how many.
+        samples: number of samples.
     """
 
     TEMPERATURES = (0.1, 0.5, 1.0, 2.0, 10.0)

@@ -1,4 +1,4 @@
-"""*Neural networks behave as hash encoders*: what the codes of samples tell."""
+"""*Neural networks behave as hash encoders*: the information in samples' activation codes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class HashCodes(AfterTraining):
     before training. He et al., arXiv 2101.06490.
 
     Args:
-        training: what to train.
-        neighbours: that vote.
-        clusters: of K-Means for each class.
+        training: training procedure.
+        neighbours: number of voting neighbours.
+        clusters: K-Means clusters per class.
     """
 
     own = (
@@ -51,7 +51,6 @@ class HashCodes(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         seed_generators(context.seed)  # as training was: the same initial weights
         fresh = self.training.build(splits, context.seed, lambda step, metrics: None)
         train, test = (split_codes(task, split) for split in (splits.train, splits.test))
@@ -107,5 +106,5 @@ def split_codes(task: Supervised, samples: Samples) -> Tensor:
 
 
 def share(predicted: Tensor, y: Tensor) -> float:
-    """Of predictions that are right."""
+    """The share of correct predictions."""
     return float((predicted == y).double().mean())

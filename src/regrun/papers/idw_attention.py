@@ -25,8 +25,8 @@ class PrototypeChecks(AfterTraining):
     of the other test predictions that this changes. arXiv 2310.18805.
 
     Args:
-        training: of a ``PrototypeAttention``.
-        edits: how many images are added.
+        training: training of a ``PrototypeAttention``.
+        edits: number of added images.
     """
 
     own = ("key_distance", "agreement", "fixed", "changed")
@@ -44,7 +44,6 @@ class PrototypeChecks(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         model = task.model.eval()
         assert isinstance(model, PrototypeAttention)
         x, x_test = (task.inputs.prepare(part.x).flatten(1) for part in (splits.train, splits.test))
@@ -59,7 +58,7 @@ class PrototypeChecks(AfterTraining):
         return row | self.edited(model, x_test, splits.test.y)
 
     def edited(self, model: PrototypeAttention, x: Tensor, y: Tensor) -> dict[str, float]:
-        """What happens once misclassified images are keys."""
+        """Measure the effect of adding misclassified images as keys."""
         before = model(x).logits.argmax(1)
         chosen = (before != y).nonzero().squeeze(1)[: self.edits]
         size = model.values.abs().mean()
@@ -76,7 +75,7 @@ class PrototypeChecks(AfterTraining):
 
 
 def logits_at(model: PrototypeAttention, x: Tensor) -> Tensor:
-    """Of one input ``(d,)``, with distances that may be 0."""
+    """The logits of one input ``(d,)``, computed so that distances may be 0."""
     attention = model.attention
     if not isinstance(attention, InverseDistanceAttention):
         found: Tensor = model(x[None]).logits[0]

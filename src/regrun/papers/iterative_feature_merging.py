@@ -27,7 +27,7 @@ class TwoLayers:
     Attributes:
         into: incoming weights and, last, the bias, ``(units, inputs + 1)``.
         out: outgoing weights, ``(units, classes)``.
-        bias: of the head.
+        bias: bias of the head.
     """
 
     into: Tensor
@@ -35,12 +35,12 @@ class TwoLayers:
     bias: Tensor
 
     def logits(self, x: Tensor) -> Tensor:
-        """Of rows ``(n, inputs)``."""
+        """The logits of rows ``(n, inputs)``."""
         hidden: Tensor = (x @ self.into[:, :-1].T + self.into[:, -1]).relu()
         return hidden @ self.out + self.bias
 
     def keep(self, units: Tensor) -> TwoLayers:
-        """Only some of the units."""
+        """The network with only some of its units."""
         return TwoLayers(self.into[units], self.out[units], self.bias)
 
     def __len__(self) -> int:
@@ -98,8 +98,8 @@ class FeatureMerging(AfterTraining):
     ``random_at_units``. Nothing is retrained, and no data are seen. Chen et al., arXiv 2310.06756.
 
     Args:
-        training: what to train: an MLP with one hidden layer.
-        units: at which merging and pruning are compared.
+        training: training of an MLP with one hidden layer.
+        units: numbers of units at which merging and pruning are compared.
         max_ratio: the largest share of units that is merged away.
     """
 
@@ -130,7 +130,6 @@ class FeatureMerging(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         net = two_layers(task.model)
         x = inputs(task, splits.test)
 

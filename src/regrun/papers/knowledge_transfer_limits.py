@@ -1,4 +1,4 @@
-"""*Towards the Fundamental Limits of Knowledge Transfer over Finite Domains*: what teachers give away."""
+"""*Towards the Fundamental Limits of Knowledge Transfer over Finite Domains*: what teachers reveal."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class InteractionBases(AfterTraining):
     the paper's attribution. In float64, on the train samples. Bushnaq et al., arXiv 2405.10928.
 
     Args:
-        training: what to train: an MLP.
+        training: training of an MLP.
     """
 
     own = tuple(
@@ -45,7 +45,6 @@ class InteractionBases(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         model = task.model
         assert isinstance(model, MLP)
         net = Affine(model)
@@ -103,13 +102,13 @@ class Affine:
         return [*found, found[-1] @ self.head]
 
     def logits(self, f: Tensor, layer: int) -> Tensor:
-        """What the network makes of activations of a layer."""
+        """The network's output for given activations of a layer."""
         for matrix in self.hidden[layer:]:
             f = rectified(f @ matrix)
         return f @ self.head
 
     def jacobians(self, f: Tensor, layer: int) -> Tensor:
-        """Of the next layer with respect to this, of each row: ``(n, next width, width)``."""
+        """The Jacobian of the next layer with respect to this one, per row: ``(n, next width, width)``."""
         if layer == len(self.hidden):
             return self.head.T.expand(len(f), -1, -1)
         matrix = self.hidden[layer]
@@ -153,7 +152,7 @@ def first_hidden(model: MLP, task: Supervised, samples: object) -> Tensor:
 
 
 def all_bases(net: Affine, states: list[Tensor]) -> list[list[Basis]]:
-    """Of every hidden layer and of the logits: neurons, PCA, and the local interaction basis."""
+    """The bases of every hidden layer and of the logits: neurons, PCA, local interaction basis."""
     last = principal_basis(states[-1])
     principal = [*(principal_basis(f) for f in states[:-1]), last]
     neurons = [*(neuron_basis(f) for f in states[:-1]), last]

@@ -38,12 +38,12 @@ class BatchSharpness(AfterTraining):
     ``sgd_slope`` and ``adam_slope`` their slopes. Granziol et al., arXiv 2006.09092.
 
     Args:
-        training: what to train.
+        training: training procedure.
         batches: sizes ``B``, ascending, with 8, 16, 32 and 64 among them.
         repeats: mini-batches of each size.
-        iterations: of Lanczos' method.
+        iterations: number of Lanczos iterations.
         step_batches: sizes for which steps are tried.
-        trial_steps: of each trial.
+        trial_steps: steps of each trial.
         grid: factor between learning rates, above 1.
     """
 
@@ -88,7 +88,6 @@ class BatchSharpness(AfterTraining):
             raise ValueError(f"there are fewer than {self.batches[-1]} train samples")
 
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         train = splits.train
         everything = Batch(task.inputs.prepare(train.x), train.y, torch.arange(len(train)))
         generator = torch.Generator().manual_seed(context.seed)
@@ -175,7 +174,7 @@ def prediction_error(means: dict[int, float], full: float, ratio: float, samples
 
     Args:
         means: measured sharpness by batch size.
-        full: that of all samples.
+        full: sharpness of the full batch.
         ratio: parameters over samples; ``P / b`` is its product with ``samples / b``.
         samples: ``N``.
     """

@@ -13,7 +13,7 @@ from regrun.contracts.procedure import Context, Description
 from regrun.measures.share import share, unless_nan
 
 METHODS = ("split", "weighted", "regularized")
-WIDTHS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of the kink of the pinball loss, ever less smooth
+WIDTHS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # widths of the pinball loss's smoothed kink, decreasing
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class ShiftedCoverage:
             objective's gradient on held-out folds.
         miscoverage: the share of sets that may miss.
         largest: penalty that is tried.
-        grid: how many penalties are tried.
-        folds: of the choice.
+        grid: number of penalties to try.
+        folds: number of cross-validation folds.
     """
 
     metrics = ("coverage", "threshold", "infinite", "empty", "chosen_penalty")
@@ -207,10 +207,10 @@ def gaussian_shift(seed: int, dimensions: int = 20, labelled: int = 500, unlabel
     """Standard normal inputs, the target's first shifted by 1, and scores ``exp(x_1 / 2) |N(0, 1)|``.
 
     Args:
-        seed: of everything.
-        dimensions: of an input.
+        seed: seed of all randomness.
+        dimensions: input dimension.
         labelled: source points with scores.
-        unlabelled: of source and of target; the test points are 5000.
+        unlabelled: unlabelled samples of source and target each; there are 5000 test points.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -236,7 +236,7 @@ def diabetes_shift(seed: int) -> Shift:
     deviation. Half of the latter are for testing.
 
     Args:
-        seed: of the splits.
+        seed: seed of the splits.
     """
     from sklearn.datasets import load_diabetes
     from sklearn.linear_model import Ridge

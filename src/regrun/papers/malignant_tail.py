@@ -25,8 +25,8 @@ class SpectralTruncation:
     choice between the two heads and of ``d`` is not known, so both heads are measured at every ``d``.
 
     Args:
-        training: what to train; its model has a linear ``head``.
-        directions: how many are kept, ascending.
+        training: training procedure, whose model has a linear ``head``.
+        directions: numbers of directions to keep, ascending.
     """
 
     metrics = (

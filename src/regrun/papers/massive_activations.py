@@ -83,7 +83,7 @@ class ActivationTrajectories(AfterTraining):
     evenly. Gallego-Feliciano et al., arXiv 2508.03616; the form of the curve is remembered, not looked up.
 
     Args:
-        training: what to train, with the probe ``massive_activations``.
+        training: training procedure, with the probe ``massive_activations``.
         points: evaluations that are fitted.
         starts: starting points of each fit.
     """
@@ -105,7 +105,6 @@ class ActivationTrajectories(AfterTraining):
         self.starts = starts
 
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         rng = np.random.default_rng(context.seed)
         row: dict[str, float] = {}
         blocks = sorted(name for name in stage.curves if name.startswith("top_ratio/block="))

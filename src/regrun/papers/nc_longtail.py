@@ -1,4 +1,4 @@
-"""*Inducing Neural Collapse in Deep Long-tailed Learning*: how rare classes fare."""
+"""*Inducing Neural Collapse in Deep Long-tailed Learning*: accuracy on rare classes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class LongTailRecall(AfterTraining):
     train samples. Liu et al., arXiv 2302.12453.
 
     Args:
-        training: what to train.
-        few: how many classes are rare.
+        training: training procedure.
+        few: number of rare classes.
     """
 
     own = ("recall", "few_recall")
@@ -35,7 +35,6 @@ class LongTailRecall(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         task.eval()
         found = [
             is_right(as_output(task.model(task.inputs.prepare(batch.x))).logits, batch.y)

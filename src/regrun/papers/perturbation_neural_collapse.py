@@ -24,11 +24,11 @@ class UnconstrainedFeatures:
     Args:
         noise: standard deviation within classes; the class means' is 1.
         classes: ``K``.
-        samples: of each class, ``n``.
-        width: of the features.
+        samples: samples per class, ``n``.
+        width: width of the features.
         head_decay: ``lW``.
-        alternations: of minimizing over the head and over the features.
-        path_steps: of gradient descent along the central path, of length 0.2.
+        alternations: alternating minimizations over head and features.
+        path_steps: gradient descent steps along the central path, of length 0.2.
     """
 
     STIFFNESS = (10.0, 1.0, 0.1, 0.01)

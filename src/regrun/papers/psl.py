@@ -27,14 +27,14 @@ class MatrixFactorization:
 
     Args:
         data: who liked what.
-        loss: of scores of a liked item and of sampled ones.
+        loss: loss of the scores of a liked item and of sampled ones.
         noise: in ``[0, 1)``.
-        width: of the vectors.
+        width: dimension of the vectors.
         negatives: sampled for each liked item.
-        epochs: of training.
+        epochs: number of training epochs.
         batch: liked items of a step.
-        lr: of Adam.
-        weight_decay: of Adam's coupled decay.
+        lr: Adam's learning rate.
+        weight_decay: Adam's coupled weight decay.
     """
 
     metrics = ("ndcg", "recall", "validation_ndcg", "best_epoch")
@@ -107,7 +107,7 @@ def half_cosines(users: Tensor, items: Tensor) -> Tensor:
 
 
 def rankings(scores: Tensor, feedback: Feedback) -> dict[str, float]:
-    """Of the first items on the test part, and on the validation part with the test part in the list.
+    """Ranking metrics on the test part, and on the validation part with test items left in the list.
 
     ``nan`` if a score is.
     """
@@ -120,7 +120,7 @@ def rankings(scores: Tensor, feedback: Feedback) -> dict[str, float]:
 
 
 def hits_of(scores: Tensor, liked: Tensor) -> Tensor:
-    """Which of a user's first items are liked, ``(users, TOP)`` in float32.
+    """Whether each user's top items are liked, float32 ``(users, TOP)``.
 
     Items of equal score come in a random order, so that the items' order does not matter: each of their
     places holds their share of liked ones, as in scikit-learn's ``ndcg_score`` (McSherry & Najork 2008).
@@ -142,7 +142,7 @@ def ndcg(hits: Tensor, liked: Tensor) -> float:
     """Normalized discounted cumulative gain, the mean over users who liked anything.
 
     Args:
-        hits: of which of the first items are liked, in order, ``(users, n)``.
+        hits: whether each top item is liked, in order, ``(users, n)``.
         liked: bool, ``(users, items)``.
     """
     discount = 1 / torch.arange(2, hits.shape[1] + 2, dtype=torch.float64).log2()

@@ -32,7 +32,7 @@ class MixtureNetwork(nn.Module):
     Args:
         inputs: width of an input.
         hidden: units of each layer.
-        components: of the mixture.
+        components: number of mixture components.
     """
 
     def __init__(self, inputs: int, hidden: int = 100, components: int = 3) -> None:
@@ -69,13 +69,13 @@ class CalibratedRegression:
 
     Args:
         problem: gives inputs and targets of a seed.
-        penalties: of PCE-KDE; 0 first.
+        penalties: penalty weights of PCE-KDE; 0 first.
         patience: epochs without a better validation loss after which training ends, and the best weights are
             taken; ``None`` trains on to the last epoch.
-        epochs: at most.
-        lr: of Adam.
+        epochs: maximum number of epochs.
+        lr: Adam's learning rate.
         batch: samples of a step.
-        sharpness: of the smooth indicator.
+        sharpness: sharpness of the smooth indicator.
     """
 
     metrics = (
@@ -170,7 +170,7 @@ class CalibratedRegression:
 
     @torch.no_grad()
     def test(self, model: MixtureNetwork, calibration: Part, test: Part) -> dict[str, float]:
-        """The metrics, but for what was kept."""
+        """The metrics, without the selected values."""
         y = test.y.double()
         predicted = predict(model, test.x)
         z = predicted.cdf(y)
@@ -245,7 +245,7 @@ def diabetes(seed: int) -> tuple[Tensor, Tensor]:
 
 
 def friedman(seed: int) -> tuple[Tensor, Tensor]:
-    """Friedman's first problem: 1500 samples, 10 inputs of which 5 matter, noise of deviation 1."""
+    """Friedman's first problem: 1500 samples, 10 inputs (5 relevant), noise of standard deviation 1."""
     from sklearn.datasets import make_friedman1
 
     x, y = make_friedman1(1500, 10, noise=1.0, random_state=seed)

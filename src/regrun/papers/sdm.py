@@ -36,7 +36,7 @@ class Neighbourhood:
     Attributes:
         similarity: ``q``, how many of the nearest neighbours, from the first on, have the point's predicted
             class as their label and as their own prediction, ``(n,)``.
-        distance: to the nearest, ``(n,)``.
+        distance: distance to the nearest point, ``(n,)``.
     """
 
     similarity: Tensor
@@ -45,7 +45,7 @@ class Neighbourhood:
 
 @torch.no_grad()
 def neighbourhood(h: Tensor, z: Tensor, support: Tensor, known: Tensor, skip_self: bool) -> Neighbourhood:
-    """Of points among training points.
+    """The position of points relative to the training points.
 
     Args:
         h: exemplar vectors, ``(n, width)``.
@@ -70,7 +70,7 @@ class DistanceQuantile:
     Args:
         around: how the points of reference lie; those with ``q = 0`` do not count.
         y: their labels.
-        classes: how many.
+        classes: number of classes.
     """
 
     def __init__(self, around: Neighbourhood, y: Tensor, classes: int) -> None:
@@ -99,7 +99,7 @@ class Region:
 
     Attributes:
         least: the smallest rescaled similarity, infinite if there is no such region.
-        thresholds: of the predicted class's SDM output, ``(classes,)``.
+        thresholds: threshold of the predicted class's SDM output, ``(classes,)``.
     """
 
     least: float
@@ -148,9 +148,9 @@ class Exemplars(nn.Module):
     """An adaptor of frozen features, and a linear head on it.
 
     Args:
-        features: that come in.
-        width: of the exemplar vectors.
-        classes: that go out.
+        features: number of input features.
+        width: width of the exemplar vectors.
+        classes: number of classes.
     """
 
     def __init__(self, features: int, width: int, classes: int) -> None:
@@ -177,10 +177,10 @@ class Verification(AfterTraining):
     Args:
         training: the network whose features are frozen; its dataset has a validation split.
         foreign: a dataset of larger images in colour.
-        width: of the exemplar vectors.
-        epochs: of training the layer; neighbours are found anew after each.
+        width: width of the exemplar vectors.
+        epochs: training epochs of the layer; neighbours are updated after each.
         batch: samples of a step.
-        lr: of Adam.
+        lr: Adam's learning rate.
     """
 
     own = ("admitted", "accuracy", "foreign_admitted")

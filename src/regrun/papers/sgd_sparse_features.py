@@ -23,9 +23,9 @@ class DiagonalNetwork:
         width: inputs.
         samples: rows.
         relevant: inputs that count, with weight 1.
-        scale: of the initial weights.
-        steps: at most.
-        floor: of the loss.
+        scale: scale of the initial weights.
+        steps: maximum number of steps.
+        floor: loss to stop at.
     """
 
     metrics = ("test_error", "norm", "train_loss", "active_inputs", "steps_taken")
@@ -91,14 +91,14 @@ class LargeThenSmall:
 
     Args:
         large: learning rate of the first phase.
-        small: of the second.
-        large_steps: of the first phase, ``warmup`` included.
-        small_steps: of the second.
+        small: learning rate of the second phase.
+        large_steps: steps of the first phase, including ``warmup``.
+        small_steps: steps of the second phase.
         warmup: steps.
         width: inputs, standard normal.
         samples: rows.
-        units: of the network.
-        teacher_units: of the teacher, random unit vectors with outgoing weight 1.
+        units: hidden units of the network.
+        teacher_units: hidden units of the teacher, random unit vectors with outgoing weight 1.
     """
 
     metrics = ("test_error", "path_norm", "train_loss", "patterns")

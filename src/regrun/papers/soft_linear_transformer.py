@@ -1,4 +1,4 @@
-"""*Softmax-free Linear Transformers*: what their attention costs, and whether its inverse is one."""
+"""*Softmax-free Linear Transformers*: the cost of their attention, and the accuracy of its inverse."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class AttentionTimes:
     are milliseconds, the medians over rounds in which they take turns.
 
     Args:
-        lengths: of sequences, ascending.
-        width: of queries, keys and values.
-        rounds: that are timed.
+        lengths: sequence lengths, ascending.
+        width: width of queries, keys and values.
+        rounds: number of timed rounds.
     """
 
     metrics = ("softmax_time", "low_rank_time")
@@ -78,10 +78,10 @@ class NewtonCheck:
     ``condition`` the largest condition number.
 
     Args:
-        tokens: of a kernel.
-        width: of a token.
-        kernels: how many.
-        iterations: of Newton's method.
+        tokens: number of tokens of a kernel.
+        width: width of a token.
+        kernels: number of kernels.
+        iterations: number of Newton iterations.
     """
 
     metrics = ("inverse_error", "gradient_error", "condition")

@@ -21,7 +21,7 @@ class Quantized(AfterTraining):
     ``2^B - 1`` values, evenly spaced and symmetric about 0, the largest of them its largest entry.
 
     Args:
-        training: what to train.
+        training: training procedure.
         bits: each at least 2.
     """
 
@@ -48,13 +48,13 @@ class Quantized(AfterTraining):
 
 
 def rounded(weight: Tensor, bits: int) -> Tensor:
-    """To the nearest of ``2^bits - 1`` evenly spaced values that are symmetric about 0."""
+    """Round to the nearest of ``2^bits - 1`` evenly spaced values symmetric about 0."""
     step = weight.abs().amax().clamp_min(1e-30) / (2 ** (bits - 1) - 1)
     return (weight / step).round() * step
 
 
 def loss_on_test(task: Supervised, splits: Splits) -> float:
-    """As an evaluation has it."""
+    """The test loss, as an evaluation computes it."""
     task.eval()
     total = torch.zeros((), dtype=torch.float64)
     count = 0

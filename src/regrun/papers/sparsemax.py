@@ -1,4 +1,4 @@
-"""*From Softmax to Sparsemax*: proportions of labels, and attention to one token of many."""
+"""*From Softmax to Sparsemax*: label proportions, and attention to one token of many."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def documents(n: int, length: int, uniform: bool, words: Tensor, generator: torc
     """Documents about one to four labels, whose words are drawn from the mixture of the labels' words.
 
     Args:
-        n: how many.
+        n: number of documents.
         length: words of each.
         uniform: whether a document's labels have equal proportions, or random ones (uniform Dirichlet).
         words: each label's distribution of words, ``(labels, words)``.
@@ -61,12 +61,12 @@ class LabelProportions:
     with a proportion above 0. Martins & Astudillo, arXiv 1602.02068.
 
     Args:
-        loss: with its probability map.
+        loss: loss, with its probability map.
         uniform: whether a document's labels have equal proportions.
         length: words of a document.
         decays: L2 coefficients.
         samples: train documents, of which 200 are held out; the test has 1000.
-        steps: of L-BFGS, at most.
+        steps: maximum number of L-BFGS steps.
     """
 
     metrics = ("mse", "divergence", "support", "decay")
@@ -144,10 +144,10 @@ class MarkedToken:
     the mean number of tokens with a weight above 0.
 
     Args:
-        probability_map: of the scores.
-        length: of a sequence.
-        tokens: of the vocabulary.
-        steps: of Adam, with 64 fresh sequences each.
+        probability_map: map of the scores to weights.
+        length: length of a sequence.
+        tokens: vocabulary size.
+        steps: number of Adam steps, with 64 fresh sequences each.
         lr: learning rate.
     """
 

@@ -28,7 +28,7 @@ class NeuronPruning(AfterTraining):
     normalization's gains, ``nan`` without one. Doshi et al., arXiv 2310.13061.
 
     Args:
-        training: what to train; the model reads symbols through one hidden layer.
+        training: training procedure; the model reads tokens through one hidden layer.
     """
 
     own = (
@@ -39,7 +39,6 @@ class NeuronPruning(AfterTraining):
 
     @torch.no_grad()
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """See the class."""
         train, test = features_of(task, splits.train), features_of(task, splits.test)
         head = linear_head(task.model).weight.double()
         functions = residue_functions(task.model)
@@ -62,7 +61,7 @@ class NeuronPruning(AfterTraining):
 
 
 def scores(train: Features, test: Features, head: Tensor, kept: Tensor) -> dict[str, float]:
-    """What a network makes of the samples with some of its neurons."""
+    """The network's output on the samples with only some of its neurons."""
     z, z_test = (features.z[:, kept] @ head[:, kept].T for features in (train, test))
     wrong = train.wrong
     return {

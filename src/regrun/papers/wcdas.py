@@ -33,10 +33,10 @@ class BalancedHead(AfterTraining):
 
     Args:
         training: the first stage.
-        epochs: of the second, each of as many samples as the first's.
+        epochs: epochs of the second stage, each with as many samples as the first stage's.
         batch: samples of a step.
-        lr: of SGD with momentum 0.9.
-        weight_decay: of the second stage.
+        lr: learning rate of SGD with momentum 0.9.
+        weight_decay: weight decay of the second stage.
     """
 
     own = (
@@ -104,6 +104,6 @@ class BalancedHead(AfterTraining):
 
 @torch.no_grad()
 def class_accuracies(head: nn.Linear, z: Tensor, y: Tensor, classes: int) -> Tensor:
-    """Of each class, ``(classes,)``; ``nan`` of one without samples, or with logits that are."""
+    """The accuracy of each class, ``(classes,)``; ``nan`` without samples or with ``nan`` logits."""
     right = is_right(head(z.to(head.weight)), y)
     return torch.stack([right[y == c].mean() for c in range(classes)])

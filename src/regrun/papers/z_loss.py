@@ -25,7 +25,7 @@ def factored_z_loss(
         h: features, ``(batch, width)``.
         head: ``W``, ``(classes, width)``.
         y: class indices, ``(batch,)``.
-        mean_row: of ``W``, ``(width,)``.
+        mean_row: mean row of ``W``, ``(width,)``.
         gram: ``W^T W / classes``, ``(width, width)``.
         sharpness: ``a``.
         margin: ``b``.
@@ -46,9 +46,9 @@ class LossTimes:
 
     Args:
         classes: numbers of classes, ascending.
-        width: of the features.
+        width: width of the features.
         batch: samples.
-        rounds: of timing.
+        rounds: number of timing rounds.
     """
 
     metrics = ("dense_time", "factored_time", "value_error")

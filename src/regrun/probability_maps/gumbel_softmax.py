@@ -28,7 +28,6 @@ class GumbelSoftmax(ProbabilityMap):
         self.hard = hard
 
     def weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See the class."""
         soft = ((scores + gumbel_noise(scores)) / self.temperature).softmax(dim)
         return straight_through(soft, dim) if self.hard else soft
 

@@ -22,11 +22,9 @@ class Softmax(ProbabilityMap):
         self.temperature = temperature
 
     def weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See the class."""
         return (scores / self.temperature).softmax(dim)
 
     def log_weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See ``ProbabilityMap``."""
         return (scores / self.temperature).log_softmax(dim)
 
 

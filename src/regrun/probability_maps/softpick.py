@@ -30,7 +30,6 @@ class Softpick(ProbabilityMap):
         self.eps = eps
 
     def weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See the class."""
         there = scores != -torch.inf
         # Both sides are divided by exp(m), with m at least 0 so that exp(-m) cannot overflow.
         m = scores.amax(dim, keepdim=True).clamp_min(0).detach()

@@ -14,7 +14,7 @@ class SparseSoftmax(ProbabilityMap):
     Sun et al., *Sparse-softmax*, arXiv 2112.12433.
 
     Args:
-        k: how many.
+        k: number of competing scores.
     """
 
     positive = False

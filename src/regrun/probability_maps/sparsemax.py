@@ -17,7 +17,6 @@ class Sparsemax(ProbabilityMap):
     positive = False
 
     def weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See the class."""
         return project(scores, dim)
 
 

@@ -18,12 +18,10 @@ class TaylorSoftmax(ProbabilityMap):
     """
 
     def weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See the class."""
         grown = self._grown(scores)
         return grown / grown.sum(dim, keepdim=True)
 
     def log_weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See ``ProbabilityMap``."""
         grown = self._grown(scores)
         return log_or_nothing(grown) - grown.sum(dim, keepdim=True).log()
 
@@ -50,7 +48,6 @@ class SphericalSoftmax(ProbabilityMap):
         self.eps = eps
 
     def weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See the class."""
         there = scores != -torch.inf
         grown = (scores.where(there, 0).square() + self.eps).where(there, 0)
         return grown / grown.sum(dim, keepdim=True)

@@ -40,13 +40,13 @@ def log_stablemax(x: Tensor, dim: int = -1) -> Tensor:
 
 
 def shares(x: Tensor, dim: int) -> Tensor:
-    """``stablemax`` of rows in which some score is there."""
+    """``stablemax`` for rows that are not fully masked."""
     s = stable_growth(x)
     return s / s.sum(dim, keepdim=True)
 
 
 def log_shares(x: Tensor, dim: int) -> Tensor:
-    """``log_stablemax`` of rows in which some score is there."""
+    """``log_stablemax`` for rows that are not fully masked."""
     s = stable_growth(x)
     return log_or_nothing(s) - s.sum(dim, keepdim=True).log()
 
@@ -55,9 +55,7 @@ class StableMax(ProbabilityMap):
     """``stablemax`` as a map."""
 
     def weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See the class."""
         return shares(scores, dim)
 
     def log_weights(self, scores: Tensor, dim: int) -> Tensor:
-        """See ``ProbabilityMap``."""
         return log_shares(scores, dim)

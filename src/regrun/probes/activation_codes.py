@@ -26,8 +26,8 @@ class ActivationCodes(SampleProbe):
     passes over ``pairs``.
 
     Args:
-        samples: how many.
-        pairs: of samples, whose lines are walked.
+        samples: number of samples.
+        pairs: number of pairs of samples.
         points: on a line.
         every: evaluations from one measurement to the next.
     """
@@ -42,13 +42,11 @@ class ActivationCodes(SampleProbe):
         self.points = points
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         if not activation_layers(task.model):
             raise ProbeError("the model has no activation functions that are modules")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         layers = activations(task.model, batch.x)
         codes = codes_of(layers)

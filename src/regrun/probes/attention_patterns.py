@@ -1,4 +1,4 @@
-"""What attention does with positions it has no use for, and what it leaves in the residual stream."""
+"""Attention to irrelevant positions, and its effect on the residual stream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AttentionPatterns(SampleProbe):
     Args:
         samples: sequences.
         every: evaluations from one measurement to the next.
-        split: that they are of.
+        split: split of the samples.
     """
 
     metrics = ("sink_rate", "zero_share", "hidden_kurtosis", "largest_activation")
@@ -40,14 +40,12 @@ class AttentionPatterns(SampleProbe):
         super().__init__(samples, every, split)
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         if not attentions_of(task.model) or not blocks_of(task.model):
             raise ProbeError("the model has no attention whose weights can be seen")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         weights = attention_weights(deepcopy(task.model).double(), batch.x)
         sinks = torch.cat([found[..., 1:, 0].mean((0, 2)) for found in weights])

@@ -17,11 +17,11 @@ class ProbeError(ValueError):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a probe may look at before training.
+    """A task before training, as a probe sees it.
 
     Attributes:
         output: the model's for two train samples.
-        precision: that training computes in, as Lightning writes it: ``32-true``, ``bf16-mixed``, ...
+        precision: precision of training, in Lightning's notation: ``32-true``, ``bf16-mixed``, ...
     """
 
     output: Output
@@ -65,5 +65,5 @@ class Probe(nn.Module):
         """A batch of the split has been evaluated; ``clean`` are its labels before any noise."""
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """The measurement: metrics by name, as scalars. Forgets what was seen."""
+        """Return the metrics by name, as scalars, and reset."""
         raise NotImplementedError

@@ -18,7 +18,7 @@ class BlockGradients(SampleProbe):
     penalizes is the first (Smith et al., arXiv 2101.12176). Costs a gradient of ``samples`` samples.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         block: samples of each block, evenly spread.
         every: evaluations from one measurement to the next.
     """
@@ -32,7 +32,6 @@ class BlockGradients(SampleProbe):
         self.block = block
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         squares, total = torch.zeros((), dtype=torch.float64, device=batch.x.device), None
         blocks = max(1, len(batch.x) // self.block)

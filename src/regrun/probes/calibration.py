@@ -22,7 +22,7 @@ from regrun.probes.base import Probe, ProbeError, Trial
 
 
 class Calibration(Probe):
-    """What the probabilities of a split say, and what is true. In float64.
+    """Calibration metrics of a split, in float64.
 
     ``calibration_error`` is the expected calibration error in bins of equal width (Guo et al., arXiv
     1706.04599), ``equal_mass_calibration_error`` that in bins of equally many predictions,
@@ -38,8 +38,8 @@ class Calibration(Probe):
     Probabilities are those of the loss that is minimized: softmax's, unless it has its own.
 
     Args:
-        bins: how many.
-        split: that is looked at.
+        bins: number of bins.
+        split: split to measure.
     """
 
     splits = True
@@ -68,7 +68,6 @@ class Calibration(Probe):
         self.y = CatMetric(nan_strategy="disable")
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         if "accuracy" not in task.criterion.scores:
             raise ProbeError("the targets are no classes")
         if task.probability_map is None:
@@ -76,13 +75,11 @@ class Calibration(Probe):
         self.probability_map = task.probability_map
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
-        """See the class."""
         p: Tensor = self.probability_map(output.logits.double())
         self.p.update(p.flatten(0, -2))
         self.y.update(batch.y.flatten())
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         p, y = torch.as_tensor(self.p.compute()), torch.as_tensor(self.y.compute()).long()
         self.p.reset()
         self.y.reset()

@@ -19,9 +19,9 @@ class ClassSpread(SampleProbe):
     classes over that of these means, sums over coordinates.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         every: evaluations from one measurement to the next.
-        split: that the samples are of.
+        split: split of the samples.
     """
 
     def __init__(self, samples: int = 2000, every: int = 1, split: str = "train") -> None:
@@ -29,14 +29,12 @@ class ClassSpread(SampleProbe):
         self.metrics = (f"{split}_class_spread", f"{split}_variance_ratio")
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         need_classes(task)
         need_features(trial)
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         seen = self.look(task)
         assert seen.output.features is not None
         features, y = seen.output.features, seen.clean

@@ -21,8 +21,8 @@ class FeatureRedundancy(SampleProbe):
     ``samples`` samples and ``width^2`` correlations.
 
     Args:
-        samples: how many.
-        threshold: of the absolute correlation.
+        samples: number of samples.
+        threshold: threshold of the absolute correlation.
         every: evaluations from one measurement to the next.
     """
 
@@ -35,12 +35,10 @@ class FeatureRedundancy(SampleProbe):
         self.threshold = threshold
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_features(trial)
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         features = self.look(task).output.features
         assert features is not None
         distinct = distinct_units(features, self.threshold) / features.shape[1]

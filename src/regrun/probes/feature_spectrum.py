@@ -58,12 +58,10 @@ class FeatureSpectrum(Probe):
         self.moments = Moments()
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
-        """See the class."""
         if output.features is not None:
             self.moments.update(output.features)
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         if not self.moments.update_called:
             return dict.fromkeys(self.metrics, float("nan"))
         covariance = self.moments.compute()

@@ -24,7 +24,7 @@ class FourierContent(Probe):
     a Fourier transform of the weights. Doshi et al., arXiv 2310.13061.
 
     Args:
-        bins: of the histogram.
+        bins: number of bins of the histogram.
         every: evaluations from one measurement to the next.
     """
 
@@ -38,13 +38,11 @@ class FourierContent(Probe):
         self.every = every
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         if not residue_functions(task.model):
             raise ProbeError("the model reads no symbols through a first layer or an embedding")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         functions = residue_functions(task.model)
         ratios = torch.stack([inverse_participation_ratio(rows) for rows in functions]).mean(0)
         shares = torch.histc(ratios, self.bins, 0, 1) / len(ratios)

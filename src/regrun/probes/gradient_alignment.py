@@ -30,7 +30,6 @@ class GradientAlignment(Probe):
 
     @torch.no_grad()
     def on_gradient(self, task: Task) -> None:
-        """See the class."""
         names, inner, w_square, g_square = _products(task)
         total = _cosine(inner.sum(), w_square.sum(), g_square.sum())
         self.seen["gradient_weight_cosine"] = total
@@ -39,12 +38,10 @@ class GradientAlignment(Probe):
 
     @torch.no_grad()
     def on_edited_gradient(self, task: Task) -> None:
-        """See the class."""
         _, *products = _products(task)
         self.seen["edited_gradient_weight_cosine"] = _cosine(*products).abs().amax()
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         seen, self.seen = self.seen, {}
         return seen
 

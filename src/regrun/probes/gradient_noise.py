@@ -24,9 +24,9 @@ class GradientNoise(SampleProbe):
     where eigenvalues take more to converge.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         directions: leading eigenvectors of the Hessian.
-        vectors: of Hutchinson's estimate.
+        vectors: number of vectors of Hutchinson's estimate.
         every: evaluations from one measurement to the next.
         memory_gb: the most that the samples' gradients may take.
     """
@@ -52,7 +52,6 @@ class GradientNoise(SampleProbe):
         self.memory_gb = memory_gb
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_full_precision(trial)
         size = sum(p.numel() for p in task.model.parameters())
         if self.samples * size * 4 > self.memory_gb * 1e9:
@@ -67,7 +66,6 @@ class GradientNoise(SampleProbe):
             try_out("second derivatives", lambda: landscape.hessian_vector(landscape.gradient()))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         generator = torch.Generator().manual_seed(0)
         with measuring(task.model):
             landscape = self.landscape(task)

@@ -25,13 +25,13 @@ class HessianDensity(SampleProbe):
     1901.10159. All are ``nan`` where the Hessian is not finite.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         vectors: random starting vectors.
-        iterations: of Lanczos' method, for each.
+        iterations: Lanczos iterations per vector.
         smallest: decimal exponent of the smallest size that is told from 0.
-        largest: decimal exponent of the largest; what is larger falls into the last bin.
+        largest: decimal exponent of the largest bin, which includes larger values.
         every: evaluations from one measurement to the next.
-        split: that the samples are of.
+        split: split of the samples.
     """
 
     metrics = ("hessian_density", "negative_curvature")
@@ -60,7 +60,6 @@ class HessianDensity(SampleProbe):
         self.centres = [*(-inner.flip(0)).tolist(), 0.0, *inner.tolist()]
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         need_full_precision(trial)
         with measuring(task.model):
@@ -68,7 +67,6 @@ class HessianDensity(SampleProbe):
             try_out("second derivatives", lambda: two.hessian_vector(two.gradient()))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         with measuring(task.model):
             landscape = self.landscape(task)
             generator = torch.Generator().manual_seed(0)

@@ -20,13 +20,13 @@ class CurvatureProbe(SampleProbe):
     mode.
 
     Args:
-        samples: how many.
-        eigenvalues: how many, the largest.
+        samples: number of samples.
+        eigenvalues: number of largest eigenvalues.
         iterations: products of Lanczos' method, up to twice as many where they are not enough for more than
             one eigenvalue.
-        vectors: of Hutchinson's estimate of the trace; 0 leaves it out.
+        vectors: number of vectors of Hutchinson's estimate of the trace; 0 leaves it out.
         every: evaluations from one measurement to the next.
-        split: that the samples are of.
+        split: split of the samples.
 
     Attributes:
         product: the name of the landscape's product with the matrix.
@@ -54,7 +54,6 @@ class CurvatureProbe(SampleProbe):
         self.vectors = vectors
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         need_full_precision(trial)
         with measuring(task.model):
@@ -86,7 +85,6 @@ class HessianSpectrum(CurvatureProbe):
     metrics = ("sharpness", "hessian_eigenvalue", "hessian_trace", "edge_of_stability")
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         with measuring(task.model):
             values, trace = self.spectrum(self.landscape(task))
         row: dict[str, float | Tensor] = {
@@ -109,7 +107,6 @@ class GaussNewtonSpectrum(CurvatureProbe):
     metrics = ("gauss_newton_eigenvalue", "gauss_newton_trace")
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         with measuring(task.model):
             values, trace = self.spectrum(self.landscape(task))
         row: dict[str, float | Tensor] = {

@@ -19,9 +19,9 @@ class InputJacobian(SampleProbe):
     gradient for each sample and output.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         every: evaluations from one measurement to the next.
-        split: that they are of.
+        split: split of the samples.
         memory_gb: the most that the Jacobians may take.
     """
 
@@ -36,7 +36,6 @@ class InputJacobian(SampleProbe):
         self.memory_gb = memory_gb
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         need_real_inputs(task)
         batch, _ = self.batch(task, most=2)
@@ -50,7 +49,6 @@ class InputJacobian(SampleProbe):
             try_out("the Jacobian of single samples", lambda: input_jacobian(task.model, batch.x))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         with measuring(task.model):
             jacobian = input_jacobian(task.model, batch.x)

@@ -1,4 +1,4 @@
-"""What each layer tells of the input and of the label."""
+"""Mutual information of each layer with the input and the label."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class LayerInformation(SampleProbe):
     layer with an activation that is.
 
     Args:
-        samples: how many.
-        bins: of the adaptive binning.
+        samples: number of samples.
+        bins: number of bins of the adaptive binning.
         noise: variance of the kernel, for a layer whose largest activation is 1.
-        kernel_samples: of which the kernel takes the distances.
+        kernel_samples: number of samples for the kernel's distances.
         every: evaluations from one measurement to the next.
     """
 
@@ -55,7 +55,6 @@ class LayerInformation(SampleProbe):
         self.kernel_samples = kernel_samples
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_classes(task)
         layers = activation_layers(task.model)
         if not layers:
@@ -64,7 +63,6 @@ class LayerInformation(SampleProbe):
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, clean = self.batch(task)
         row: dict[str, float | Tensor] = {}
         told = torch.zeros_like(self.peak)

@@ -23,7 +23,7 @@ class LogitRange(Probe):
 
     Args:
         threshold: in ``(0, 1)``.
-        split: that is looked at.
+        split: split to measure.
     """
 
     metrics = ("logit_range", "saturation", "support")
@@ -40,12 +40,10 @@ class LogitRange(Probe):
         self.probability_map: ProbabilityMap | None = None
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_classes(task)
         self.probability_map = task.probability_map
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
-        """See the class."""
         z = output.logits.double()
         unknown = z.isnan().any(1)
         self.range.update(z.amax(1) - z.amin(1))
@@ -56,7 +54,6 @@ class LogitRange(Probe):
             self.support.update(support.masked_fill(unknown, torch.nan))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         row: dict[str, float | Tensor] = {
             "logit_range": self.range.compute(),
             "saturation": self.sure.compute(),

@@ -27,7 +27,6 @@ class LogitScale(Probe):
         self.margin = MeanMetric(nan_strategy="disable")
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
-        """See the class."""
         z = output.logits.detach()
         y = batch.y[:, None]
         others = z.scatter(1, y, -float("inf"))
@@ -35,7 +34,6 @@ class LogitScale(Probe):
         self.margin.update(z.gather(1, y).squeeze(1) - others.amax(1))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         values: dict[str, float | Tensor] = {
             "logit_scale": self.scale.compute(),
             "logit_margin": self.margin.compute(),

@@ -28,14 +28,12 @@ class Margins(Probe):
         self.seen = CatMetric(nan_strategy="disable")
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
-        """See the class."""
         z = output.logits.float()
         own = z.gather(1, batch.y[:, None])
         others = z.scatter(1, batch.y[:, None], -torch.inf).amax(1)
         self.seen.update(own.squeeze(1) - others)
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         margins = torch.as_tensor(self.seen.compute()).sort().values
         self.seen.reset()
         last = len(margins) - 1

@@ -25,7 +25,7 @@ class MassiveActivations(SampleProbe):
     Args:
         samples: sequences.
         every: evaluations from one measurement to the next.
-        split: that they are of.
+        split: split of the samples.
     """
 
     metrics = ("top_ratio", "massive_activations")
@@ -34,14 +34,12 @@ class MassiveActivations(SampleProbe):
         super().__init__(samples, every, split)
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         if not blocks_of(task.model):
             raise ProbeError("the model has no transformer blocks")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         states = outputs_of(task.model, blocks_of(task.model), batch.x).values()
         ratios = torch.stack([top_ratio(hidden) for hidden in states])
@@ -61,7 +59,7 @@ class AttentionSinks(SampleProbe):
     Args:
         samples: sequences.
         every: evaluations from one measurement to the next.
-        split: that they are of.
+        split: split of the samples.
     """
 
     metrics = ("attention_sink",)
@@ -70,14 +68,12 @@ class AttentionSinks(SampleProbe):
         super().__init__(samples, every, split)
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         if not attentions_of(task.model):
             raise ProbeError("the model has no attention whose weights can be seen")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         shares = torch.stack([sink_share(found) for found in attention_weights(task.model, batch.x)])
         row: dict[str, float | Tensor] = {
@@ -98,7 +94,7 @@ def attentions_of(model: nn.Module) -> dict[str, Attention]:
 
 
 def attention_weights(model: nn.Module, x: Tensor) -> list[Tensor]:
-    """Of each block, ``(batch, heads, to, from)``; in evaluation mode."""
+    """The attention of each block, ``(batch, heads, to, from)``, in evaluation mode."""
     maps = attentions_of(model)
     for module in maps.values():
         module.visible = True

@@ -1,4 +1,4 @@
-"""What a network makes of samples whose label is wrong."""
+"""Predictions on samples with wrong labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regrun.probes.base import Probe
 
 
 class Memorization(Probe):
-    """Of the train samples with a wrong label: the share predicted as that label, and as the true one.
+    """Shares of the train samples with a wrong label that are predicted as that label and as the true one.
 
     ``memorized`` is the share that is predicted as the wrong label, ``corrected`` the share that is predicted
     as the true class, ``loss_separation`` the area under the ROC curve with which the loss tells wrong labels
@@ -32,7 +32,6 @@ class Memorization(Probe):
         self.probability = MeanMetric(nan_strategy="disable")  # nan if one is, which sorting would hide
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
-        """See the class."""
         wrong = batch.y != clean
         # One minus the label's probability is ordered as its loss is, and lies in [0, 1].
         p = output.logits.float().softmax(1).gather(1, batch.y[:, None]).squeeze(1)
@@ -42,7 +41,6 @@ class Memorization(Probe):
         self.corrected.update(is_right(output.logits[wrong], clean[wrong]).float())
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         metrics = (self.memorized, self.corrected, self.separation, self.probability)
         memorized, corrected, separation, probability = (metric.compute() for metric in metrics)
         for metric in metrics:

@@ -34,9 +34,9 @@ class NeuralCollapse(SampleProbe):
     ``samples`` samples. Papyan et al., arXiv 2008.08186.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         every: evaluations from one measurement to the next.
-        split: that the samples are of.
+        split: split of the samples.
     """
 
     metrics = (
@@ -56,7 +56,6 @@ class NeuralCollapse(SampleProbe):
         super().__init__(samples, every, split)
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         need_classes(task)
         need_features(trial)
@@ -69,13 +68,12 @@ class NeuralCollapse(SampleProbe):
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         with overheard(activation_layers(task.model)) as layers:
             seen = self.look(task)
         features = seen.output.features
         assert features is not None
         found = scatter(features, seen.clean, task.classes)
-        # Of the classes that are there.
+        # Only classes that occur.
         present = seen.clean.unique()
         angles = cosines(found.means)
         row: dict[str, float | Tensor] = {

@@ -24,7 +24,7 @@ class NoisySaturation(SampleProbe):
     noise. Chen et al., arXiv 1708.03769.
 
     Args:
-        samples: of the train split.
+        samples: number of train samples.
         threshold: in ``(0, 1)``.
         every: evaluations from one measurement to the next.
     """
@@ -38,12 +38,10 @@ class NoisySaturation(SampleProbe):
         self.threshold = threshold
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         noise_of(task)
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         with measuring(task.model), torch.no_grad():
             output = as_output(task.model(batch.x))
@@ -74,5 +72,5 @@ def noise_of(task: Task) -> NoisySoftmax:
 
 
 def label_probability(z: Tensor, y: Tensor) -> Tensor:
-    """Of softmax, ``(batch,)``."""
+    """The softmax probability of the label, ``(batch,)``."""
     return z.softmax(1).gather(1, y[:, None]).squeeze(1)

@@ -18,7 +18,7 @@ class RelevantInputs(Probe):
     (Kumar et al., arXiv 2310.06110).
 
     Args:
-        count: how many of the first inputs matter.
+        count: number of leading inputs that matter.
     """
 
     metrics = ("relevant_weight",)
@@ -30,7 +30,6 @@ class RelevantInputs(Probe):
         self.count = count
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         first = self.first(task)
         if not isinstance(task.inputs, Features) or first is None or self.count > first.shape[1]:
             raise ProbeError("the model has no first layer on a vector of inputs")
@@ -42,7 +41,6 @@ class RelevantInputs(Probe):
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         weight = self.first(task)
         assert weight is not None
         squares = weight.double().square()

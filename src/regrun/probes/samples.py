@@ -1,4 +1,4 @@
-"""What probes share that look at the first samples of a split once more."""
+"""A base for probes that evaluate the first samples of a split again."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from regrun.probes.base import Probe, ProbeError, Trial
 
 @dataclass(frozen=True)
 class Look:
-    """Some samples and what the model makes of them.
+    """Samples and the model's output for them.
 
     Attributes:
-        batch: as the model reads it.
-        output: of the model in evaluation mode.
+        batch: prepared for the model.
+        output: output of the model in evaluation mode.
         clean: labels before any noise.
     """
 
@@ -40,7 +40,7 @@ class SampleProbe(Probe):
     """Looks at some samples of a split, always the same.
 
     Args:
-        samples: how many, all if there are fewer.
+        samples: number of samples, all if there are fewer.
         every: evaluations from one measurement to the next.
         split: ``train``, ``test`` or ``validation``.
     """
@@ -73,7 +73,7 @@ class SampleProbe(Probe):
         return Batch(x, y, index), samples.clean[index]
 
     def landscape(self, task: Task) -> Landscape:
-        """The loss on the samples, as the dataset has it: without regularizers. Within ``measuring``."""
+        """The dataset's loss on the samples, without regularizers; call within ``measuring``."""
         return Landscape(task.model, task.criterion.loss, self.batch(task)[0])
 
     @torch.no_grad()

@@ -25,8 +25,8 @@ class SmoothingVariance(Probe):
     gradients. Xu et al., arXiv 2006.11653.
 
     Args:
-        share: of the uniform distribution.
-        batches: how many, always the same.
+        share: weight of the uniform distribution.
+        batches: number of fixed batches.
         size: samples of each.
         every: evaluations from one measurement to the next.
     """
@@ -46,12 +46,10 @@ class SmoothingVariance(Probe):
         self.every = every
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_classes(task)
         need_full_precision(trial)
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         samples = task.splits_on_device().train
         generator = torch.Generator().manual_seed(0)
         hard: list[Tensor] = []

@@ -35,12 +35,10 @@ class SoftmaxCollapse(Probe):
         self.share = MeanMetric(nan_strategy="disable")
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
-        """See the class."""
         collapsed = is_collapsed(output.logits, self.dtype).float()
         self.share.update(collapsed.masked_fill(output.logits.isnan().any(-1), torch.nan))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         value = self.share.compute()
         self.share.reset()
         return {"softmax_collapse": value}

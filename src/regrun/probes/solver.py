@@ -1,4 +1,4 @@
-"""What solving a differential equation costs, and how hard it is."""
+"""The cost and the difficulty of solving a differential equation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,6 @@ class SolverCost(Probe):
         self.register_buffer("seen", torch.zeros(2, dtype=torch.int64))
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_solution(trial)
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
@@ -57,7 +56,6 @@ class SolverCost(Probe):
         self.rows.append((found.mean_evaluations, error, stiffness))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         dynamics = dynamics_of(task.model)
         now = torch.stack([dynamics.solves, dynamics.evaluations])
         solves, evaluations = (now - self.seen).tolist()

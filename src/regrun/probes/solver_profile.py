@@ -15,14 +15,14 @@ from regrun.probes.solver import need_solution
 
 
 class SolverProfile(Probe):
-    """Of the steps that the solver takes on the first batch of the test split, at evenly spaced times.
+    """A profile of the solver's steps on the first batch of the test split, at evenly spaced times.
 
     Parts are named by the time: ``step_size/0.25``. ``step_size``: of the step there. ``local_error``: its
     estimate in units of the tolerance. ``local_stiffness``: its estimate. ``flow_speed``: how far the step
     moves the state, root mean square, per unit of time. ``flow_distance``: of the state from the initial one.
 
     Args:
-        points: how many times.
+        points: number of times.
     """
 
     metrics = ("step_size", "local_error", "local_stiffness", "flow_speed", "flow_distance")
@@ -36,7 +36,6 @@ class SolverProfile(Probe):
         self.profile: dict[str, float] = {}
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         if not need_solution(trial).segments:
             raise ProbeError("it needs one step size for the whole batch: per_sample=false")
 
@@ -65,7 +64,6 @@ class SolverProfile(Probe):
             self.profile |= {f"{name}/{t:.4g}": value for name, value in row.items()}
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         result: dict[str, float | Tensor] = dict(self.profile)
         self.profile.clear()
         return result

@@ -1,4 +1,4 @@
-"""Diffusion spectral entropy of the features, and what it says of the labels."""
+"""Diffusion spectral entropy of features, and its mutual information with labels."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class SpectralEntropy(SampleProbe):
     ``4 samples^3`` operations: 0.4 s for 1000. Liu et al., arXiv 2312.04823.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         sigma: width of the kernel, in units of the features.
         time: steps of diffusion.
         every: evaluations from one measurement to the next.
-        split: that the samples are of.
+        split: split of the samples.
     """
 
     metrics = ("spectral_entropy", "spectral_information", "matched_spectral_information")
@@ -45,14 +45,12 @@ class SpectralEntropy(SampleProbe):
         self.time = time
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         self.check_split(task)
         need_classes(task)
         need_features(trial)
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         seen = self.look(task)
         features = seen.output.features
         assert features is not None

@@ -1,4 +1,4 @@
-"""The empirical neural tangent kernel: how it drifts, and what it is aligned with."""
+"""The empirical neural tangent kernel: its drift and its alignment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regrun.probes.samples import SampleProbe, gigabytes, try_out
 
 
 class TangentKernel(SampleProbe):
-    """Of the empirical neural tangent kernel on some samples, averaged over outputs.
+    """Metrics of the empirical neural tangent kernel on some samples, averaged over outputs.
 
     ``ntk_drift`` is one less its cosine with the kernel at the first measurement: near 0 training is lazy.
     ``ntk_alignment`` is its cosine with the targets' kernel ``Y Y^T``, both centred. ``ntk_trace`` is the
@@ -24,7 +24,7 @@ class TangentKernel(SampleProbe):
     kernel's mean.
 
     Args:
-        samples: how many.
+        samples: number of samples.
         sketch: buckets of the parameters, ``None`` for the exact kernel.
         memory_gb: the most that the gradients of one output may take.
         every: evaluations from one measurement to the next.
@@ -43,7 +43,6 @@ class TangentKernel(SampleProbe):
         self.memory_gb = memory_gb
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         n = min(self.samples, task.train_samples)
         size = sum(p.numel() for p in task.model.parameters() if p.requires_grad)
         held = n * (self.sketch or size)
@@ -58,7 +57,6 @@ class TangentKernel(SampleProbe):
         self.register_buffer("first", torch.zeros(n, n, dtype=torch.float64))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         batch, _ = self.batch(task)
         with measuring(task.model):
             kernel = empirical_ntk(task.model, batch.x, self.sketch)

@@ -1,4 +1,4 @@
-"""What one temperature, fitted after training, does for calibration."""
+"""Calibration after fitting one temperature."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TemperatureScaling(Probe):
     Costs a pass over both splits without gradients. Guo et al., arXiv 1706.04599.
 
     Args:
-        bins: how many.
+        bins: number of bins.
         every: evaluations from one measurement to the next.
     """
 
@@ -40,14 +40,12 @@ class TemperatureScaling(Probe):
         self.every = every
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_classes(task)
         if task.splits_on_device().validation is None:
             raise ProbeError("there is no validation split to fit a temperature to; set dataset.validation")
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         splits = task.splits_on_device()
         assert splits.validation is not None
         temperature = fit_temperature(logits_of(task, splits.validation), splits.validation.y)
@@ -74,7 +72,7 @@ def fit_temperature(logits: Tensor, y: Tensor) -> float:
 
 
 def logits_of(task: Task, samples: Samples) -> Tensor:
-    """Of every sample of a split, in evaluation mode, in float64."""
+    """The logits of every sample of a split, in evaluation mode, in float64."""
     with measuring(task.model), torch.no_grad():
         return torch.cat(
             [

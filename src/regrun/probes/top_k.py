@@ -24,7 +24,7 @@ class TopK(Probe):
 
     Args:
         ks: values of ``K``, ascending.
-        split: that is looked at.
+        split: split to measure.
     """
 
     metrics = ("top_k_accuracy",)
@@ -38,17 +38,14 @@ class TopK(Probe):
         self.ranks = CatMetric(nan_strategy="disable")
 
     def attach(self, task: Task, trial: Trial) -> None:
-        """See ``Probe``."""
         need_classes(task)
         if self.ks[-1] > task.classes:
             raise ProbeError(f"k={self.ks[-1]} is larger than the number of classes, {task.classes}")
 
     def update(self, batch: Batch, output: Output, clean: Tensor) -> None:
-        """See the class."""
         self.ranks.update(ranks(output.logits, batch.y))
 
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         above, equal = torch.as_tensor(self.ranks.compute()).double().unbind(1)
         self.ranks.reset()
         return {f"top_k_accuracy/k={k}": ((k - above) / equal).clamp(0, 1).mean() for k in self.ks}

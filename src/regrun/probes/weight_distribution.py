@@ -12,7 +12,7 @@ from regrun.regularizers.norm_loss import LAYERS
 
 
 class WeightDistribution(Probe):
-    """Of the weights of convolutions and linear layers, as they are used.
+    """Statistics of the effective weights of convolutions and linear layers.
 
     ``weight_extreme`` is the largest magnitude over the standard deviation, of the layer where that is
     largest; ``weight_kurtosis`` the mean over layers of the kurtosis, 3 for a Gaussian; ``near_zero`` the
@@ -25,7 +25,6 @@ class WeightDistribution(Probe):
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         layers = [m.weight.double() for m in task.model.modules() if isinstance(m, LAYERS)]
         if not layers or any(bool(w.isnan().any()) for w in layers):
             return dict.fromkeys(self.metrics, float("nan"))

@@ -30,7 +30,6 @@ class WeightGeometry(Probe):
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         now, then = flat(task).double(), self.initial.double()
         squares = [w.double().square().sum() for w in task.model.parameters() if w.ndim > 1]
         row: dict[str, float | Tensor] = {

@@ -18,7 +18,6 @@ class WeightNorms(Probe):
 
     @torch.no_grad()
     def compute(self, task: Task) -> dict[str, float | Tensor]:
-        """See the class."""
         norms = {name: whole(weight.norm()) for name, weight in task.model.named_parameters()}
         total = torch.stack(list(norms.values())).norm()
         return {"weight_norm": total, **{f"weight_norm/{name}": norm for name, norm in norms.items()}}

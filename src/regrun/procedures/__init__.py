@@ -1,4 +1,4 @@
-"""Procedures: what a run does. Almost always training; for a numerical study, a plain function."""
+"""Procedures: what a run does, usually training."""
 
 from regrun.contracts.procedure import Context, Description, Procedure, Stage
 from regrun.contracts.stopping import StoppedError, StopRequest

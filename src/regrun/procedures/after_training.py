@@ -1,4 +1,4 @@
-"""What is done with a trained network: the part that papers' own procedures share."""
+"""A base for procedures that measure or change a trained network."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from regrun.tasks.supervised import Supervised
 
 
 class AfterTraining(ABC):
-    """Trains, or finds the trained network; then measures or changes it.
+    """Trains a network, or finds it trained; then measures or changes it.
 
-    The curves are those of the training, the final metrics those of the training and its own.
+    The curves are the training's; the final metrics add the procedure's own.
 
     Args:
-        training: what to train.
+        training: the training procedure.
 
     Attributes:
-        own: the names of what ``measure`` gives.
+        own: names of the metrics that ``measure`` returns.
     """
 
     own: Collection[str] = ()
@@ -31,7 +31,7 @@ class AfterTraining(ABC):
 
     @property
     def metrics(self) -> list[str]:
-        """What the training reports, and its own."""
+        """The training's metrics and its own."""
         return [*self.training.metrics, *self.own]
 
     def __call__(self, context: Context) -> dict[str, float]:
@@ -52,28 +52,28 @@ class AfterTraining(ABC):
         return {**stage.metrics, **self.measure(task, splits, stage, context)}
 
     def check(self, task: Supervised, splits: Splits) -> None:  # noqa: B027  # most can measure any network
-        """Raise ``ValueError`` for a network, or samples, that it cannot measure."""
+        """Raise ``ValueError`` if it cannot measure this network or these samples."""
 
     @abstractmethod
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """The metrics of the trained network.
+        """Measure the trained network.
 
         Args:
-            task: as training left it.
+            task: the task after training.
             splits: the samples.
-            stage: the training, with its curves.
-            context: of the run.
+            stage: the training stage, with its curves.
+            context: context of the run.
         """
 
 
 def trained(training: SupervisedTraining, context: Context) -> tuple[Stage, Splits, Supervised]:
-    """Train, or find the trained network.
+    """Train a network, or find it trained.
 
     Returns:
-        The training, with its curves; the samples; and the task as training left it.
+        The training stage, the samples, and the task after training.
 
     Raises:
-        UserError: if it was trained on other data than there are now.
+        UserError: if it was trained on data that have changed.
     """
     stage = context.stage("training", training)
     splits = training.dataset.load(context.data_dir, context.seed)
@@ -82,7 +82,7 @@ def trained(training: SupervisedTraining, context: Context) -> tuple[Stage, Spli
 
 
 def check_data(stage: Stage, splits: Splits) -> None:
-    """Raise ``UserError`` if a stage was trained on other data than there are now."""
+    """Raise ``UserError`` if a stage was trained on data that have changed."""
     if stage.data_fingerprint not in ("", splits.fingerprint()):
         raise UserError(
             f"{stage.directory} was trained on other data than there are now; remove it to train anew"

@@ -1,4 +1,4 @@
-"""Whether what measures and shapes a task can do so, before training."""
+"""Checks before training that all parts of a task fit together."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from regrun.tasks.supervised import Supervised
 
 @torch.no_grad()
 def check_parts(task: Supervised) -> None:
-    """Let two samples pass through the parts of a task: each must be able to take what it is given.
+    """Pass two samples through the parts of a task, to check that each accepts its input.
 
     Raises:
-        ValueError: names the first that cannot, and what it was given.
+        ValueError: for the first part that fails, with its input.
     """
     x, y = task.splits.train.x[:2], task.splits.train.y[:2]
     training = task.model.training
@@ -45,7 +45,7 @@ def check_parts(task: Supervised) -> None:
 
 @contextmanager
 def taking(part: str, given: torch.Tensor, words: str = "cannot take inputs") -> Iterator[None]:
-    """Say of what goes wrong within the block that a part cannot take what it is given."""
+    """Report errors within the block as a part that rejects its input."""
     try:
         yield
     except MemoryError:
@@ -57,7 +57,7 @@ def taking(part: str, given: torch.Tensor, words: str = "cannot take inputs") ->
 
 @contextmanager
 def naming_the_optimizer() -> Iterator[None]:
-    """Say of what goes wrong within the block that it is the optimizer's settings."""
+    """Report errors within the block as wrong settings of the optimizer."""
     try:
         yield
     except MemoryError:
@@ -80,19 +80,19 @@ def check_splits(task: Supervised) -> None:
 
 
 def attach_probes(task: Supervised, precision: str, skip: bool, splits: bool = False) -> list[str]:
-    """Let the probes look at what they are to measure.
+    """Attach the probes to the task.
 
     Args:
-        task: that holds them.
-        precision: that training computes in, as Lightning writes it.
-        skip: leave out those that cannot measure it.
-        splits: whether the weights will be split over processes.
+        task: the task that holds them.
+        precision: precision of training, in Lightning's notation.
+        skip: whether to leave out probes that cannot measure it.
+        splits: whether the weights will be sharded over processes.
 
     Returns:
-        Why each that was left out was.
+        The reason for each probe that was left out.
 
     Raises:
-        ProbeError: if one cannot, and is not to be left out.
+        ProbeError: if a probe cannot measure the task, and ``skip`` is false.
     """
     reasons = []
     trial: Trial | None = None
@@ -115,7 +115,7 @@ def attach_probes(task: Supervised, precision: str, skip: bool, splits: bool = F
 
 @torch.no_grad()
 def trial_of(task: Supervised, precision: str) -> Trial:
-    """What the model gives for two train samples."""
+    """The model's output for two training samples."""
     training = task.model.training
     task.model.eval()
     with untouched_generators():

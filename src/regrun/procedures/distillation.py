@@ -1,4 +1,4 @@
-"""A student trained on what a teacher says."""
+"""Knowledge distillation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from regrun.regularizers.soft_targets import SoftTargets
 class Distillation:
     """Trains a teacher, or finds it trained, and then a student on the teacher's logits.
 
-    The teacher is shared by all runs that ask for the same one. Its logits of the student's train split are
-    computed once, in evaluation mode, without augmentation. Reports the student's metrics, and
-    ``teacher_accuracy`` on the test split. Hinton et al., arXiv 1503.02531.
+    All runs with the same teacher share it. Its logits on the student's train split are computed once, in
+    evaluation mode, without augmentation. Reports the student's metrics, and ``teacher_accuracy`` on the test
+    split. Hinton et al., arXiv 1503.02531.
 
     Args:
-        teacher: what to train first.
-        student: what to train then; among its regularizers is one that takes soft targets.
+        teacher: training of the teacher.
+        student: training of the student, with a regularizer that takes soft targets.
     """
 
     def __init__(self, teacher: SupervisedTraining, student: SupervisedTraining) -> None:
@@ -39,7 +39,7 @@ class Distillation:
 
     @property
     def metrics(self) -> list[str]:
-        """Those of the student, and the teacher's accuracy."""
+        """The student's metrics, and the teacher's accuracy."""
         return [*self.student.metrics, "teacher_accuracy"]
 
     def __call__(self, context: Context) -> dict[str, float]:

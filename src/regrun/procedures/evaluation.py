@@ -1,4 +1,4 @@
-"""A trained network looked at after training."""
+"""Evaluation of a trained network."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from regrun.tasks.supervised import Supervised
 
 @dataclass(frozen=True)
 class Features:
-    """Penultimate features of a split and what goes with them.
+    """Penultimate features of a split, with labels.
 
     Attributes:
         z: float64 ``(n, width)``.
-        y: labels as training saw them, ``(n,)``.
-        clean: labels before any noise.
+        y: training labels, ``(n,)``.
+        clean: labels before label noise.
     """
 
     z: Tensor
@@ -29,7 +29,7 @@ class Features:
 
     @property
     def wrong(self) -> Tensor:
-        """Which labels are wrong: bool ``(n,)``."""
+        """Which labels are wrong, bool ``(n,)``."""
         return self.y != self.clean
 
 
@@ -38,7 +38,7 @@ def features_of(task: Supervised, samples: Samples) -> Features:
     """The penultimate features of every sample of a split, in evaluation mode.
 
     Raises:
-        ValueError: if the model returns none.
+        ValueError: if the model returns no features.
     """
     task.eval()
     rows = []
@@ -51,5 +51,5 @@ def features_of(task: Supervised, samples: Samples) -> Features:
 
 
 def accuracy(logits: Tensor, y: Tensor) -> float:
-    """The share of rows whose largest logit is that of ``y``; ``nan`` of none."""
+    """The accuracy of logits with respect to ``y``; ``nan`` if there are no rows."""
     return float((logits.argmax(1) == y).double().mean())

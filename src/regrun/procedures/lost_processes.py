@@ -1,4 +1,4 @@
-"""A process of a distributed run that ends before the others."""
+"""Handles the loss of a process of a distributed run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lightning.fabric.strategies.launchers import subprocess_script
 
 from regrun.errors import LostProcessError, one_line
 
-GRACE = 20.0  # seconds to say so and to close the record, before Lightning kills what hangs
+GRACE = 20.0  # seconds to report and to close the record, before Lightning kills the other processes
 
 
 @contextmanager
 def naming_lost_processes() -> Iterator[None]:
-    """Turn what the communication library says of a vanished process into a ``LostProcessError``."""
+    """Convert the communication library's error on a vanished process to ``LostProcessError``."""
     try:
         yield
     except (RuntimeError, dist.DistError) as error:
@@ -30,7 +30,7 @@ def naming_lost_processes() -> Iterator[None]:
 
 
 class PatientObserver(subprocess_script._ChildProcessObserver):
-    """Lightning's, which kills the processes of a run of which one has died, a little later."""
+    """Lightning's observer, which kills the other processes of a run a little later."""
 
     def _terminate_all(self) -> None:
         time.sleep(GRACE)
@@ -38,5 +38,5 @@ class PatientObserver(subprocess_script._ChildProcessObserver):
 
 
 def be_patient() -> None:
-    """Let Lightning's launcher use it."""
+    """Make Lightning's launcher use this observer."""
     subprocess_script._ChildProcessObserver = PatientObserver  # type: ignore[misc]

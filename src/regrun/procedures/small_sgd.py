@@ -1,4 +1,4 @@
-"""SGD sample by sample on networks so small that numpy's own steps are the fastest."""
+"""SGD in numpy, for networks so small that its per-step overhead is the lowest."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from regrun.contracts.procedure import Context
 
 Array = NDArray[np.float64]
 Rate = Callable[[int], float]
-CHECK_EVERY = 1000  # steps between looks at the loss of all samples
+CHECK_EVERY = 1000  # steps between evaluations of the full loss
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a training ended.
+    """The end of a training.
 
     Attributes:
-        steps: that were taken.
-        loss: half the mean squared error on the train samples, not finite where it diverged.
+        steps: number of steps taken.
+        loss: half the mean squared error on the train samples; not finite if it diverged.
     """
 
     steps: int
@@ -29,11 +29,11 @@ class Ending:
 
 
 class Diagonal:
-    """``f(x) = (u * u - v * v) . x``, a linear model with a bias towards sparse ones.
+    """The diagonal linear network ``f(x) = (u * u - v * v) . x``, biased towards sparse models.
 
     Args:
-        width: of the input.
-        scale: every initial entry of ``u`` and ``v``.
+        width: input dimension.
+        scale: initial value of every entry of ``u`` and ``v``.
     """
 
     def __init__(self, width: int, scale: float) -> None:
@@ -42,15 +42,15 @@ class Diagonal:
 
     @property
     def w(self) -> Array:
-        """The linear model."""
+        """The equivalent linear model."""
         return np.asarray(self.u**2 - self.v**2)
 
     def predict(self, x: Array) -> Array:
-        """Of all rows."""
+        """The outputs for all rows."""
         return x @ self.w
 
     def step(self, x: Array, y: Array, rate: float) -> None:
-        """Descend half the mean squared error on some rows."""
+        """Take a gradient step on half the mean squared error of some rows."""
         g = (x @ self.w - y) @ x * (2 * rate / len(y))
         self.u, self.v = self.u * (1 - g), self.v * (1 + g)
 
@@ -60,7 +60,7 @@ class Diagonal:
         return float((self.u**2 + self.v**2).sum())
 
     def sample_gradients(self, x: Array) -> Array:
-        """Of the output for each row, with respect to all weights: ``(n, weights)``."""
+        """The gradient of each row's output with respect to all weights: ``(n, weights)``."""
         return np.concatenate([2 * self.u * x, -2 * self.v * x], 1)
 
 
@@ -68,9 +68,9 @@ class TwoLayer:
     """``f(x) = sum_j a_j relu(w_j . x)``, both layers trained.
 
     Args:
-        width: of the input.
-        units: hidden ones.
-        rng: draws ``w`` with variance ``1 / width`` and ``a`` with variance ``1 / units``.
+        width: input dimension.
+        units: number of hidden units.
+        rng: generator of ``w`` with variance ``1 / width`` and ``a`` with variance ``1 / units``.
     """
 
     def __init__(self, width: int, units: int, rng: np.random.Generator) -> None:
@@ -78,11 +78,11 @@ class TwoLayer:
         self.a: Array = rng.standard_normal(units) / np.sqrt(units)
 
     def predict(self, x: Array) -> Array:
-        """Of all rows."""
+        """The outputs for all rows."""
         return np.asarray(np.maximum(x @ self.w.T, 0) @ self.a)
 
     def step(self, x: Array, y: Array, rate: float) -> None:
-        """Descend half the mean squared error on some rows."""
+        """Take a gradient step on half the mean squared error of some rows."""
         h = x @ self.w.T
         active = h > 0
         h *= active
@@ -97,14 +97,14 @@ class TwoLayer:
         return float((np.abs(self.a) * np.linalg.norm(self.w, axis=1)).sum())
 
     def sample_gradients(self, x: Array) -> Array:
-        """Of the output for each row, with respect to all weights: ``(n, weights)``."""
+        """The gradient of each row's output with respect to all weights: ``(n, weights)``."""
         h = x @ self.w.T
         active = h > 0
         into = (active * self.a)[:, :, None] * x[:, None]
         return np.concatenate([h * active, into.reshape(len(x), -1)], 1)
 
     def patterns(self, x: Array) -> int:
-        """How many different patterns over the rows its units have, those that never fire left out."""
+        """The number of distinct activation patterns of units over rows, without units that never fire."""
         active = (x @ self.w.T > 0).T
         return len(np.unique(active[active.any(1)], axis=0))
 
@@ -123,18 +123,18 @@ def descend(
     """Train until the steps are spent, the loss is at most ``floor``, or it diverges.
 
     Args:
-        model: changed in place.
-        x: rows.
+        model: the network, modified in place.
+        x: input rows.
         y: targets.
-        rate: learning rate at a step.
-        steps: at most.
-        batch: rows of each step, drawn with replacement; ``None`` for all of them.
-        rng: draws them.
-        context: is asked whether to stop, and shown the loss.
-        floor: of half the mean squared error.
+        rate: learning rate as a function of the step.
+        steps: maximum number of steps.
+        batch: rows per step, drawn with replacement; ``None`` for all rows.
+        rng: generator of the batches.
+        context: context for stop requests and progress.
+        floor: half the mean squared error to stop at.
 
     Raises:
-        StoppedError: after heeding a stop request.
+        StoppedError: after a stop request.
     """
     loss = float("inf")
     with np.errstate(over="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""*Opening the Blackbox*, *Locally Regularized NDEs*: what a regularized equation costs."""
+"""*Opening the Blackbox*, *Locally Regularized NDEs*: the run time of a regularized equation."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from regrun.tasks.supervised import Supervised
 
 
 class SolverTimes(AfterTraining):
-    """Trains a model with and without regularization, then times both in turns.
+    """Trains a model with and without regularization, then times both alternately.
 
-    Times are ratios within one process, of medians over rounds in which the two alternate: of predicting the
-    test split, and of the forward and backward pass of a training step, the latter at the initial weights and
-    at the trained ones. The curves are those of the training. Pal et al., arXiv 2105.03918 and 2303.02262.
+    Times are ratios of medians over alternating rounds within one process: of predicting the test split, and
+    of the forward and backward pass of a training step, at the initial and at the trained weights. The curves
+    are those of the training. Pal et al., arXiv 2105.03918 and 2303.02262.
 
     Args:
-        training: what to train.
+        training: the regularized training.
         baseline: the same without regularization.
-        rounds: of each timing.
+        rounds: rounds per timing.
     """
 
     own = (
@@ -46,7 +46,7 @@ class SolverTimes(AfterTraining):
         self.rounds = rounds
 
     def measure(self, task: Supervised, splits: Splits, stage: Stage, context: Context) -> dict[str, float]:
-        """Train the baseline, or find it trained; then time both."""
+        """Train the baseline, or find it trained; then train, and time both."""
         plain = context.stage("baseline", self.baseline)
         check_data(plain, splits)
         seed_generators(context.seed)
@@ -64,7 +64,7 @@ class SolverTimes(AfterTraining):
         return dict(zip(self.own, times, strict=True))
 
     def time_in_turns(self, works: list[Callable[[], object]], context: Context) -> tuple[float, float]:
-        """The first work's median time, divided by the second's, and in seconds; once each beforehand."""
+        """The ratio of two functions' median times, and the times in seconds, after a warm-up of each."""
         taken: list[list[float]] = [[] for _ in works]
         for work in works:
             work()
@@ -79,7 +79,7 @@ class SolverTimes(AfterTraining):
 
 
 def predicting(task: Supervised, splits: Splits) -> Callable[[], object]:
-    """Predicting the whole test split."""
+    """Predict the whole test split."""
     batches = list(BatchList(splits.test, task.evaluation_batch))
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Whether tasks can be trained as one stacked model, and what would differ between them."""
+"""Checks whether tasks can be trained as one stacked model, and finds the values that differ."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from regrun.tasks.stacked import Stacked
 from regrun.tasks.supervised import Supervised
 
 ELEMENTWISE = (SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop)
-ROUNDING = 1e-2  # of the largest: half-precision losses round differently in another order
+ROUNDING = 1e-2  # relative to the largest: half-precision losses round differently in another order
 
 
 class NotStackableError(ValueError):
-    """These runs cannot be trained as one stacked model; the message says which part is in the way."""
+    """Raised if runs cannot be trained as one stacked model; the message names the part."""
 
 
 def optimizer_key(task: Supervised) -> str:
-    """The same for tasks whose optimizers have the same settings.
+    """Group neighbouring tasks whose optimizers have equal settings.
 
     Raises:
-        NotStackableError: if it does not update each weight by itself.
+        NotStackableError: if the optimizer is not elementwise.
     """
     optimizer = task.make_optimizer([(n, p) for n, p in task.named_parameters() if p.requires_grad])
     if type(optimizer) not in ELEMENTWISE:
@@ -41,7 +41,7 @@ def optimizer_key(task: Supervised) -> str:
 
 
 def check_alike(tasks: Sequence[Supervised]) -> None:
-    """Raise ``NotStackableError`` unless all have the same shapes."""
+    """Raise ``NotStackableError`` unless all tasks have the same shapes."""
     first, *others = [sizes_of(task) for task in tasks]
     for sizes in others:
         for name in first | sizes:
@@ -50,17 +50,17 @@ def check_alike(tasks: Sequence[Supervised]) -> None:
 
 
 def sizes_of(task: Supervised) -> dict[str, Any]:
-    """What must be the same of all tasks."""
+    """The shapes and settings that all tasks must share."""
     train = task.splits.train
     shapes = {name: tuple(w.shape) for name, w in [*task.named_parameters(), *task.named_buffers()]}
     return {"the train split": (tuple(train.x.shape), tuple(train.y.shape)), **shapes}
 
 
 def differing_values(tasks: Sequence[Supervised]) -> dict[tuple[str, str], list[float]]:
-    """The floating-point attributes of modules that are not the same for all: place to each task's value.
+    """The float attributes of modules that differ between tasks, with each task's value.
 
     Raises:
-        NotStackableError: if another attribute differs.
+        NotStackableError: if an attribute of another type differs.
     """
     found: dict[tuple[str, str], list[float]] = {}
     for name, module in parts_of(tasks[0]).items():
@@ -76,13 +76,12 @@ def differing_values(tasks: Sequence[Supervised]) -> dict[tuple[str, str], list[
 
 
 def check_stack(tasks: Sequence[Supervised], stacked: Stacked) -> None:
-    """Compare the first step of the stack with that of its first and of its last task alone.
+    """Compare the stack's first step with the same step of its first and last task alone.
 
-    What the objective does besides giving a loss (to a memory, or to an attribute) is compared, too. Leaves
-    everything as it was.
+    Side effects of the objective (on buffers and attributes) are compared, too. The tasks are left unchanged.
 
     Raises:
-        NotStackableError: if it cannot be stacked, or does not come to the same; names the part.
+        NotStackableError: if the step cannot be stacked, or differs; names the part.
     """
     batches = [next(iter(BatchStream(task.splits.train, task.batch_size, task.seed))) for task in tasks]
     before = [buffers_of(task) for task in tasks]
@@ -118,13 +117,13 @@ def check_stack(tasks: Sequence[Supervised], stacked: Stacked) -> None:
 def edits_together(
     tasks: Sequence[Supervised], stacked: Stacked, gradients: Mapping[str, Tensor], number: int
 ) -> bool:
-    """Whether a regularizer can edit the gradients of all tasks at once, and comes to the same.
+    """Whether a regularizer can edit the gradients of all tasks at once, with the same result.
 
     Args:
-        tasks: whose weights are views of the stack's.
+        tasks: tasks whose weights are views of the stack's.
         stacked: the stack.
-        gradients: of all tasks, by name.
-        number: of the regularizer, among those that edit.
+        gradients: stacked gradients by name.
+        number: index of the regularizer among those that edit gradients.
     """
     ours = {name: weight.detach().clone() for name, weight in stacked.trained().items()}
     edited = {name: gradient.clone() for name, gradient in gradients.items()}
@@ -154,32 +153,32 @@ def edits_together(
 
 @contextmanager
 def quiet_vmap() -> Iterator[None]:
-    """Keep it from advising of operations that it does one by one."""
+    """Silence vmap's advice on operations without a batching rule."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="There is a performance drop")
         yield
 
 
 def agree(alone: Tensor, stacked: Tensor) -> bool:
-    """Whether two tensors are the same but for rounding; what is not finite is the same anywhere."""
+    """Whether two tensors are equal up to rounding; non-finite entries count as equal to anything."""
     alone, stacked = alone.detach().double(), stacked.detach().double()
     alone, stacked = alone.nan_to_num(0, 0, 0), stacked.nan_to_num(0, 0, 0)
     return bool((alone - stacked).abs().max() <= ROUNDING * alone.abs().max() + torch.finfo().tiny)
 
 
 def buffers_of(task: Supervised) -> dict[str, Tensor]:
-    """Copies of them."""
+    """Copies of the buffers."""
     return {name: buffer.detach().clone() for name, buffer in task.named_buffers()}
 
 
 def restore(task: Supervised, buffers: Mapping[str, Tensor]) -> None:
-    """Set them back."""
+    """Restore the buffers."""
     for name, buffer in task.named_buffers():
         buffer.copy_(buffers[name])
 
 
 def attributes_of(task: Supervised) -> dict[str, object]:
-    """The attributes of the parts of a task."""
+    """The attributes of a task's parts."""
     return {
         f"{name}.{attribute}": value
         for name, module in parts_of(task).items()
@@ -188,13 +187,13 @@ def attributes_of(task: Supervised) -> dict[str, object]:
 
 
 def parts_of(task: Supervised) -> dict[str, nn.Module]:
-    """The modules that the objective is made of, by name."""
+    """The modules of the objective by name."""
     wanted = ("model", "regularizers.", "augmentations.")
     return {name: module for name, module in task.named_modules() if name.startswith(wanted)}
 
 
 def reason(error: Exception, task: Supervised) -> str:
-    """Why a step cannot be stacked: the innermost part that it came to, and what happened there."""
+    """The reason why a step cannot be stacked: the innermost part that failed, and the error."""
     names = {id(module): name for name, module in parts_of(task).items()}
     where = ""
     trace = error.__traceback__

@@ -1,4 +1,4 @@
-"""Runs that differ in values alone, trained together as one stacked model."""
+"""Trains runs that differ only in values as one stacked model."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ Ending = dict[str, float] | BaseException
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a stack.
+    """A run of a stack.
 
     Attributes:
-        procedure: what it would be trained with alone, which is to be a ``SupervisedTraining``.
-        context: its record.
+        procedure: its procedure, which must be a ``SupervisedTraining``.
+        context: its context.
     """
 
     procedure: Procedure
@@ -56,14 +56,14 @@ class Member:
 
 @dataclass
 class Shared:
-    """What the runs of a stack have in common while they train.
+    """The shared context of the runs of a stack.
 
     Attributes:
-        checkpoint: of the whole stack.
-        checkpoint_seconds: how often, at most, it is saved.
-        stop: to be looked at between steps.
-        contexts: of the runs; the progress of the first is shown.
-        before: what each run, by its identity, had logged at the checkpoint that they go on from.
+        checkpoint: checkpoint of the whole stack.
+        checkpoint_seconds: least time between saves, in seconds.
+        stop: the stop request, to be checked between steps.
+        contexts: contexts of the runs; progress of the first is shown.
+        before: each run's log summary at the checkpoint to resume from, by identity.
     """
 
     checkpoint: Path
@@ -77,26 +77,25 @@ class Shared:
         self.contexts[0].show(step, loss)
 
     def recorded(self) -> dict[str, Any]:
-        """What each run has logged, by its identity."""
-        # One whose record was refused has logged nothing since.
+        """The log summary of each run, by identity."""
+        # A run whose record was refused has logged nothing since.
         return {c.identity: c.recorded() or self.before.get(c.identity, {}) for c in self.contexts}
 
 
 def train_stacked(
     members: Sequence[Member], checkpoint: Path, most_weights: int | None = None
 ) -> list[Ending]:
-    """Train them together; how each ended, its final metrics or its error, in order.
+    """Train runs together; returns each run's final metrics or error, in order.
 
     Args:
-        members: at least two, whose configs differ in the seed, in the optimizer's numbers and in other
-            floating-point values alone.
-        checkpoint: where the stack saves its state, and goes on from if it is there.
-        most_weights: of one model; ``None`` for any number.
+        members: at least two runs, whose configs differ only in the seed, the optimizer's numbers and other
+            floating-point values.
+        checkpoint: file in which the stack saves its state, and from which it resumes.
+        most_weights: maximum size of one model; ``None`` for no limit.
 
     Raises:
-        NotStackableError: before anything is written.
-        Exception: whatever a component raises, which is not to be the end of runs that could do without the
-            others; memory may not suffice for all at once.
+        NotStackableError: if they cannot be stacked; nothing has been written then.
+        Exception: any error of a component. The runs may still succeed one by one, with less memory.
     """
     procedures = [training(member) for member in members]
     loaded: dict[str, Splits] = {}
@@ -110,7 +109,7 @@ def train_stacked(
     if most_weights is not None and weights > most_weights:
         raise NotStackableError(f"a model of {weights:,} weights keeps a GPU busy alone")
     keys = [optimizer_key(task) for task in built]
-    # The same whatever the order in which they were asked for: the checkpoint has them by their places.
+    # A fixed order, since the checkpoint stores runs by position.
     order = sorted(range(len(members)), key=lambda k: (keys[k], members[k].context.identity))
     tasks = [built[k] for k in order]
     alike = [len(list(run)) for _, run in itertools.groupby(order, keys.__getitem__)]
@@ -159,7 +158,7 @@ def train_stacked(
 
 
 def training(member: Member) -> SupervisedTraining:
-    """A member's procedure; raises ``NotStackableError`` if it does more than train one network."""
+    """A member's procedure; raises ``NotStackableError`` unless it trains a single network."""
     if type(member.procedure) is not SupervisedTraining:
         raise NotStackableError(f"{type(member.procedure).__name__} does more than train one network")
     return member.procedure
@@ -168,7 +167,7 @@ def training(member: Member) -> SupervisedTraining:
 def build(
     procedure: SupervisedTraining, context: Context, splits: Splits, final: dict[str, float]
 ) -> Supervised:
-    """The task of a run, as it would be alone; its evaluations go to the record and into ``final``."""
+    """The task of a run, as if trained alone; its evaluations go to the record and into ``final``."""
 
     def report(step: int, metrics: dict[str, float]) -> None:
         final.clear()
@@ -180,7 +179,7 @@ def build(
 
 
 def save(task: Supervised, checkpoint: Path, steps: int) -> None:
-    """Write what a run ends with, as far as others read it: the weights and what its parts remember."""
+    """Save the final state of a run that others may read: weights and buffers."""
     state = {name: value.detach().cpu().clone() for name, value in task.state_dict().items()}
     partial = checkpoint.with_suffix(".partial")
     torch.save({"state_dict": state, "global_step": steps, ENDED: True}, partial)

@@ -1,4 +1,4 @@
-"""Lightning's Trainer as runs use it: counting in steps, interruptible, and quiet."""
+"""Lightning's Trainer, configured to count steps, be interruptible, and stay quiet."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from regrun.records.damage import DamagedError
 from regrun.records.files import put_in_place
 from regrun.tasks.sharding import FullySharded
 
-NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "global_step")  # to go on
-ENDED = "weights_only"  # key of what a stacked run ends with
-AGREE_EVERY = 20  # steps between the times at which the processes of a run ask each other whether to stop
+NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "global_step")  # needed for resuming
+ENDED = "weights_only"  # key that marks the final state of a stacked run
+AGREE_EVERY = 20  # steps between exchanges of stop requests among a run's processes
 
 
 class Course(Protocol):
-    """What is asked of a run, or of several that are trained together, while they train; see ``Context``."""
+    """The context of a training, of one run or of several that are stacked; see ``Context``."""
 
     checkpoint: Path
     checkpoint_seconds: float
@@ -38,14 +38,14 @@ class Course(Protocol):
         """Move the progress bar."""
 
     def recorded(self) -> Any:
-        """What has been logged so far, safe on the disk; becomes part of the checkpoint."""
+        """A summary of what has been logged, flushed to disk; becomes part of the checkpoint."""
 
 
 class Interruptible(pl.Callback):
-    """Saves the run's state now and then, and at once when asked to stop.
+    """Saves the run's state at intervals, and at once on a stop request.
 
     Args:
-        context: says where to, how often, and whether to stop.
+        context: gives the file, the interval and the stop request.
     """
 
     def __init__(self, context: Course) -> None:
@@ -54,16 +54,16 @@ class Interruptible(pl.Callback):
         self.trains = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Take SIGTERM back from Lightning, which would end the run without saving it."""
+        """Take SIGTERM back from Lightning, which would end the run without saving."""
         self.trains = True
         self.context.stop.listen()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Let the checkpoint know what had been logged."""
+        """Store a summary of the log in the checkpoint."""
         checkpoint["recorded"] = self.context.recorded()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        """Heed a stop request, unless an evaluation comes first: it would be missing after the resume."""
+        """Heed a stop request, unless an evaluation comes first, which a resumed run would skip."""
         step = trainer.global_step
         if (trainer.world_size > 1 and step % AGREE_EVERY) or not step % pl_module.eval_every:
             return
@@ -72,7 +72,7 @@ class Interruptible(pl.Callback):
             self.stop(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Save, if the last time is long enough ago; heed a stop request."""
+        """Save if the interval has passed; heed a stop request."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         due = time.monotonic() - self.saved_at >= self.context.checkpoint_seconds
@@ -82,23 +82,23 @@ class Interruptible(pl.Callback):
             self.save(trainer)
 
     def asked(self, trainer: pl.Trainer) -> bool:
-        """Whether this process, or any other of the run, has been asked to stop."""
+        """Whether any process of the run has been asked to stop."""
         mine = self.context.stop.requested
         return mine if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(mine, all=False)
 
     def stop(self, trainer: pl.Trainer) -> None:
-        """Save and stop, unless there is nothing left to do."""
+        """Save and stop, unless training is complete."""
         if trainer.global_step < trainer.max_steps:
             self.save(trainer)
             raise StoppedError
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Keep the final state."""
+        """Save the final state."""
         pl_module.check_losses()
         self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write the checkpoint beside its place, then move it there: never half a file."""
+        """Write the checkpoint atomically."""
         target = self.context.checkpoint
         partial = target.with_suffix(".partial")
         try:
@@ -114,7 +114,7 @@ class Interruptible(pl.Callback):
 
 
 class Progress(pl.Callback):
-    """Moves the progress bar a few times a second; reading a loss more often would stall a GPU."""
+    """Updates the progress bar a few times a second; reading losses more often would stall a GPU."""
 
     def __init__(self, context: Course) -> None:
         self.context = context
@@ -131,10 +131,10 @@ class Progress(pl.Callback):
 def make_trainer(
     arguments: Mapping[str, Any], steps: int, eval_every: int, callbacks: list[pl.Callback]
 ) -> pl.Trainer:
-    """A Trainer that counts in steps, evaluates before the first one, and does nothing it was not asked.
+    """A Trainer that counts steps, evaluates before the first one, and has no other defaults.
 
     Raises:
-        UserError: if the machine lacks the accelerator.
+        UserError: if the accelerator is missing.
     """
     be_patient()
     try:
@@ -156,7 +156,7 @@ def make_trainer(
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 use_distributed_sampler=False,
-                inference_mode=False,  # probes take gradients
+                inference_mode=False,  # probes need gradients
             )
     except Exception as error:
         raise UserError(
@@ -166,9 +166,9 @@ def make_trainer(
 
 
 def chosen_precision(arguments: Mapping[str, Any]) -> str:
-    """The precision asked for; for ``auto``, autocast to bfloat16 where the hardware computes in it.
+    """The requested precision; ``auto`` is bfloat16 autocast if the hardware supports it.
 
-    Not for experiments about numerical precision. The record says what was chosen.
+    Do not use ``auto`` in experiments on numerical precision. The record states the choice.
     """
     precision = str(arguments["precision"])
     if precision != "auto":
@@ -182,12 +182,12 @@ def chosen_precision(arguments: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class SavedState:
-    """A checkpoint to go on from.
+    """A checkpoint to resume from.
 
     Attributes:
         path: the file.
-        step: at which it was saved.
-        recorded: what had been logged then; ``None`` in what earlier versions have saved.
+        step: its step.
+        recorded: summary of the log at that step; ``None`` in checkpoints of earlier versions.
     """
 
     path: Path
@@ -196,10 +196,10 @@ class SavedState:
 
 
 def saved_state(path: Path | None) -> SavedState | None:
-    """What a checkpoint is, if there is one and it is not that of a run that has ended.
+    """Read a checkpoint, if there is one and its run has not ended.
 
     Raises:
-        DamagedError: if it cannot be read, or is no checkpoint of a training.
+        DamagedError: if it is unreadable, or not a training checkpoint.
     """
     if path is None:
         return None
@@ -212,10 +212,10 @@ def saved_state(path: Path | None) -> SavedState | None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, mapped into memory.
+    """The content of a checkpoint, memory-mapped.
 
     Raises:
-        DamagedError: if it cannot be read, or has no weights.
+        DamagedError: if it is unreadable, or has no weights.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -229,17 +229,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def fit(
     trainer: pl.Trainer, task: pl.LightningModule, saved: SavedState | None, watch: Interruptible
 ) -> None:
-    """Train, from the beginning or from a checkpoint.
+    """Train from the beginning or from a checkpoint.
 
     Args:
-        trainer: whose callbacks include ``watch``.
-        task: what to train.
-        saved: what to go on from.
-        watch: knows whether training has begun.
+        trainer: a trainer whose callbacks include ``watch``.
+        task: the task to train.
+        saved: the checkpoint to resume from.
+        watch: the callback that knows whether training has begun.
 
     Raises:
-        DamagedError: if the checkpoint is that of another model, or of another version.
-        LostProcessError: if another process has ended.
+        DamagedError: if the checkpoint belongs to another model or version.
+        LostProcessError: if another process has died.
     """
     try:
         with naming_lost_processes():
@@ -264,9 +264,9 @@ def describe_device(trainer: pl.Trainer) -> str:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning from advertising, and from warning of what is meant.
+    """Silence Lightning's advertisements and warnings on intended settings.
 
-    Our data have no workers to add, our streams no length, and our loggers are our own.
+    The data need no workers, streams have no length, and loggers are regrun's own.
     """
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""The procedure of almost every run: train with Lightning."""
+"""The procedure of almost every run: training with Lightning."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class SupervisedTraining:
     """Trains a model on a dataset for a number of optimization steps.
 
     Args:
-        dataset: the task.
+        dataset: the dataset.
         model: builds the network from ``inputs`` and ``classes``.
         optimizer: builds the optimizer from ``(name, parameter)`` pairs.
-        schedule: builds the learning-rate factor from ``steps``, or gives ``None`` for a constant rate.
-        augmentations: by name, in order; act on the stored inputs of whole training batches.
-        regularizers: by name, in the order in which they act; a classification loss replaces the dataset's.
+        schedule: builds the learning-rate factor from ``steps``, or returns ``None`` for a constant rate.
+        augmentations: by name, in order; applied to the stored inputs of whole training batches.
+        regularizers: by name, in order; a classification loss replaces the dataset's.
         probes: by name.
-        steps: optimization steps.
-        eval_every: steps between evaluations; there is one before the first step and one after the last.
-        batch_size: samples per step over all devices, ``None`` for the full batch.
-        eval_train_samples: how many samples of the train split an evaluation looks at, spread evenly;
-            ``None`` for all. The other splits are evaluated whole.
+        steps: number of optimization steps.
+        eval_every: steps between evaluations, which also precede the first step and follow the last.
+        batch_size: samples per step over all devices; ``None`` for full batches.
+        eval_train_samples: number of evenly spaced train samples to evaluate; ``None`` for all. The other
+            splits are evaluated whole.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class SupervisedTraining:
 
     @property
     def metrics(self) -> list[str]:
-        """What an evaluation reports: the task's own metrics, and the probes'."""
+        """The metrics of an evaluation: the task's own and the probes'."""
         return [
             *evaluated(self.dataset),
             *(name for probe in self.probes.values() for name in probe.metrics),
@@ -102,7 +102,7 @@ class SupervisedTraining:
 
         Args:
             splits: the dataset's samples.
-            seed: of the shuffling; the generators are seeded by the caller.
+            seed: seed of the shuffling; the caller seeds the generators.
             report: called at each evaluation.
         """
         return Supervised(
@@ -122,14 +122,14 @@ class SupervisedTraining:
         )
 
     def restore(self, checkpoint: Path, splits: Splits) -> Supervised:
-        """The task as training left it.
+        """The task after training.
 
         Args:
-            checkpoint: what training has saved.
+            checkpoint: checkpoint of the training.
             splits: the dataset's samples.
 
         Raises:
-            DamagedError: if the checkpoint cannot be read, or is of another model.
+            DamagedError: if the checkpoint is unreadable, or belongs to another model.
         """
         task = self.build(splits, 0, lambda step, metrics: None)
         state = read_checkpoint(checkpoint)["state_dict"]
@@ -180,14 +180,14 @@ def describe(
     saved: SavedState | None,
     recorded: Mapping[str, Any] | None,
 ) -> Description:
-    """What a trainer is about to do with a task.
+    """The description of a training about to start.
 
     Args:
-        task: built, its probes attached.
-        trainer: for as many steps as it is to take.
-        left_out: why probes were, that were.
-        saved: the checkpoint that it goes on from.
-        recorded: what the run had logged when that was saved.
+        task: the task, with its probes attached.
+        trainer: a trainer with the number of steps.
+        left_out: reasons for probes that were left out.
+        saved: the checkpoint to resume from.
+        recorded: summary of the log at that checkpoint.
     """
     return Description(
         steps=trainer.max_steps,
@@ -203,14 +203,14 @@ def describe(
 
 
 def by_shares(task: Supervised, ranks: int) -> list[str]:
-    """A note that names what acts on each process's share of a batch alone, where a batch is shared."""
+    """A note on parts that act within each process's share of a batch, if batches are shared."""
     parts = [name for name, part in task.regularizers.items() if part.couples]
     parts += sorted({type(m).__name__ for m in task.model.modules() if isinstance(m, _BatchNorm)})
     return [f"within each process's share of a batch: {', '.join(parts)}"] if parts and ranks > 1 else []
 
 
 def check_shares(samples: int, batch_size: int | None, ranks: int) -> None:
-    """Raise ``ValueError`` if a batch has fewer samples than there are processes to share it."""
+    """Raise ``ValueError`` if a batch has fewer samples than processes."""
     size = min(batch_size or samples, samples)
     smallest = samples % size or size
     if smallest < ranks:

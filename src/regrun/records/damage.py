@@ -1,4 +1,4 @@
-"""What is wrong with the files of a record, said in one line: disks fail, and editors are used."""
+"""Checks of a record's files: disks fail, and people edit."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Check = Callable[[Any], bool]
 
 
 class DamagedError(UserError):
-    """A file of a record is not as a run leaves it.
+    """A file of a record is damaged.
 
     Args:
-        file: which.
-        what: is wrong with it.
+        file: the file.
+        what: what is wrong with it.
     """
 
     def __init__(self, file: Path, what: str) -> None:
@@ -31,22 +31,22 @@ class DamagedError(UserError):
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value of JSON is a text."""
+    """Whether a JSON value is a string."""
     return isinstance(value, str)
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a whole number."""
+    """Whether a value is an integer."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_seconds(value: Any) -> bool:
-    """Whether it is a finite number, at least 0."""
+    """Whether a value is a finite number, at least 0."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def is_metrics(value: Any) -> bool:
-    """Whether it is numbers, or null where they were not finite, by name."""
+    """Whether a value maps names to numbers, or to null where they were not finite."""
     return isinstance(value, dict) and all(
         number is None or (isinstance(number, int | float) and not isinstance(number, bool))
         for number in value.values()
@@ -54,12 +54,12 @@ def is_metrics(value: Any) -> bool:
 
 
 def is_texts(value: Any) -> bool:
-    """Whether it is a list of texts."""
+    """Whether a value is a list of strings."""
     return isinstance(value, list) and all(map(is_text, value))
 
 
 def is_environment(value: Any) -> bool:
-    """Whether it says what a run was computed with."""
+    """Whether a value describes a run's environment."""
     return (
         isinstance(value, dict)
         and isinstance(value.get("versions"), dict)
@@ -69,7 +69,7 @@ def is_environment(value: Any) -> bool:
 
 
 def is_code(value: Any) -> bool:
-    """Whether it is a list of what ``regrun.runs.provenance`` keeps of each code that took part."""
+    """Whether a value is a list of parts as ``regrun.runs.provenance`` records them."""
     return isinstance(value, list) and all(
         isinstance(part, dict)
         and isinstance(part.get("commit"), str | None)
@@ -103,7 +103,7 @@ MANIFEST: Mapping[str, Check] = {
     "precision": is_text,
     "environment": is_environment,
 }
-WHERE_GIVEN: Mapping[str, Check] = {  # of ``run.json``, too; not every version wrote them
+WHERE_GIVEN: Mapping[str, Check] = {  # optional in ``run.json``: older versions did not write them
     "message": is_text,
     "notes": is_texts,
     "data_fingerprint": is_text,
@@ -113,15 +113,15 @@ WHERE_GIVEN: Mapping[str, Check] = {  # of ``run.json``, too; not every version 
 
 
 def read_json(file: Path, needed: Mapping[str, Check], others: Mapping[str, Check]) -> dict[str, Any]:
-    """The content of a file that is there.
+    """The checked content of an existing JSON file.
 
     Args:
-        file: JSON.
-        needed: what its values must be, by key.
-        others: what further ones must be where they are given.
+        file: a JSON file.
+        needed: checks of required keys.
+        others: checks of optional keys.
 
     Raises:
-        DamagedError: if it is not JSON, a key is missing, or a value is of another type.
+        DamagedError: if it is not JSON, a key is missing, or a value has the wrong type.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -144,12 +144,12 @@ Rows = list[tuple[int, list[float | None]]]
 
 
 def read_table(file: Path) -> tuple[list[str], Rows]:
-    """The columns of ``metrics.csv`` but the first, and ``(step, values)`` of every whole row.
+    """The columns of ``metrics.csv`` without the first, and ``(step, values)`` of every complete row.
 
-    A torn last row is left out: a run may be killed as it writes. Empty if there is no file.
+    An incomplete last row is ignored: a run may be killed as it writes. Empty if there is no file.
 
     Raises:
-        DamagedError: if it is no such table; names the line.
+        DamagedError: if it is not such a table, with the line.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -180,7 +180,7 @@ def read_table(file: Path) -> tuple[list[str], Rows]:
 
 
 def check_archive(file: Path) -> None:
-    """Raise ``DamagedError`` for a checkpoint that is empty or was cut off; others may be of any format."""
+    """Raise ``DamagedError`` if a checkpoint is empty or truncated; only torch's format is checked."""
     try:
         with file.open("rb") as stream:
             start = stream.read(2)
@@ -188,5 +188,5 @@ def check_archive(file: Path) -> None:
         return
     except OSError as error:
         raise DamagedError(file, f"it cannot be read: {error.strerror}") from error
-    if not start or (start == b"PK" and not zipfile.is_zipfile(file)):  # what torch saves
+    if not start or (start == b"PK" and not zipfile.is_zipfile(file)):  # torch saves zip archives
         raise DamagedError(file, "it was cut off")

@@ -1,4 +1,4 @@
-"""Whether a run has diverged: an outcome of its own, and neither a figure nor a mistake."""
+"""Whether a run has diverged, which is an outcome and not an error."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from contextlib import suppress
 from regrun.errors import UserError
 from regrun.records.record import Record, Status
 
-# Of these a run that went well has finite values; other metrics may be nan where they do not apply.
+# These are finite after a normal run; other metrics may be nan where they do not apply.
 TRAINING_LOSSES = ("loss", "train_loss", "train_nll", "train_mse")
 MARK = ("∞", "magenta")
-ENDED = re.compile(r"the loss became (nan|-?inf) at step \d+")  # how TrainingDivergedError begins
+ENDED = re.compile(r"the loss became (nan|-?inf) at step \d+")  # the start of TrainingDivergedError's message
 
 
 def infinite_losses(final: Mapping[str, float]) -> list[str]:
-    """The training losses that are not finite at a run's end.
+    """The training losses that are not finite at the end of a run.
 
     Args:
-        final: its last metrics.
+        final: its final metrics.
     """
     return [name for name in TRAINING_LOSSES if not math.isfinite(final.get(name, 0.0))]
 
 
 def divergence(record: Record) -> str:
-    """How a run diverged, in words; empty if it did not, or is under way.
+    """How a run diverged, in words; empty if it did not, or is still running.
 
-    A run diverges where the check of its loss ends it, or where it completes with a training loss
+    A run has diverged if the loss check ended it, or if it completed with a training loss
     (``TRAINING_LOSSES``) that is not finite.
     """
-    with suppress(UserError):  # a damaged record, of which whoever needs its figures will say so
+    with suppress(UserError):  # a damaged record is reported where its figures are needed
         status = record.status
         if status is Status.COMPLETE:
             return words_of(record.final_metrics())
@@ -41,7 +41,7 @@ def divergence(record: Record) -> str:
 
 
 def words_of(final: Mapping[str, float]) -> str:
-    """How a run diverged that is complete; empty if it did not."""
+    """How a completed run diverged; empty if it did not."""
     losses = infinite_losses(final)
     return (
         f"{' and '.join(losses)} {'is' if len(losses) == 1 else 'are'} not finite at its end"

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import IO
 
 
 def put_in_place(partial: Path, target: Path) -> None:
-    """Move a file that has been written beside its place there, once it is on the disk, come what may."""
+    """Flush a temporary file to disk, then rename it to its target."""
     with partial.open("rb") as stream:
         os.fsync(stream.fileno())
     partial.replace(target)
 
 
 class atomic_writer:  # noqa: N801
-    """A text stream beside ``target`` that takes its place, durably, when the block ends well."""
+    """A text stream that atomically and durably replaces ``target`` when the block succeeds."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
 
     def __enter__(self) -> IO[str]:
-        # Not tempfile's, whose files are for their owner's eyes only, whatever the umask says.
+        # tempfile creates files readable by the owner only, whatever the umask.
         self.partial = self.target.with_name(f".{self.target.name}.{os.getpid()}-{secrets.token_hex(4)}")
         self.stream = self.partial.open("x", newline="", encoding="utf-8")
         return self.stream
@@ -36,12 +36,12 @@ class atomic_writer:  # noqa: N801
                 self.stream.close()
                 self.partial.replace(self.target)
         finally:
-            with suppress(OSError):  # on a full disk closing fails as flushing did, and closes all the same
+            with suppress(OSError):  # on a full disk, closing fails like flushing, but closes
                 self.stream.close()
             self.partial.unlink(missing_ok=True)
 
 
 def write_atomically(target: Path, text: str) -> None:
-    """Replace a file's content, so that a reader sees the old or the new, never a part."""
+    """Replace a file's content atomically: a reader sees the old or the new content."""
     with atomic_writer(target) as stream:
         stream.write(text)

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: atomic, fingerprinted, resumable."""
+"""A run's files on disk: atomic, fingerprinted, resumable."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ FILES = (
     *("config.yaml", "run.json", "metrics.csv", "checkpoint.ckpt", "checkpoint.partial", "result.json"),
     *("traceback.txt", LOCK),
 )
-FOLDERS = ("wandb",)  # of the loggers
+FOLDERS = ("wandb",)  # folders of the loggers
 PARTIAL = re.compile(rf"\.({'|'.join(map(re.escape, FILES))})\.\d+-[0-9a-f]{{8}}")
-TAIL = 2**16  # bytes, more than any row has
+TAIL = 2**16  # bytes, more than the longest row
 LONGEST_STEP = 18  # digits
 
 
 class Status(StrEnum):
-    """Where a run stands."""
+    """State of a run."""
 
     ABSENT = "absent"
     RUNNING = "running"
@@ -60,12 +60,12 @@ Row = tuple[int, dict[str, float]]
 
 
 def is_status(value: Any) -> bool:
-    """Whether a value of JSON is a status that a run can write."""
+    """Whether a JSON value is a status that a run can write."""
     return isinstance(value, str) and value in {*Status} - {Status.ABSENT, Status.DAMAGED}
 
 
 class RecordBusyError(UserError):
-    """Another process is writing the record, or has written it since this one looked."""
+    """Another process is writing the record, or has written it meanwhile."""
 
 
 class Record:
@@ -82,13 +82,13 @@ class Record:
     ``lock``                  held by the process that is writing
     ========================  ==================================================================
 
-    A row's step only grows. Files that are rewritten are written beside their place and moved there, so
-    a reader, or a process that comes after a ``kill -9``, never meets half a file; ``metrics.csv`` is
-    appended to, and a torn last row is dropped when the run resumes. Rows that were there when the
-    checkpoint was saved are on the disk before it is, and a resumed run begins with them or not at all.
+    Steps only increase. Files that are rewritten are replaced atomically, so no reader sees half a file, even
+    after a ``kill -9``. ``metrics.csv`` is appended to, and an incomplete last row is dropped on resuming.
+    Rows are flushed to disk before the checkpoint that follows them, and a resumed run must find them
+    unchanged.
 
     Args:
-        directory: need not exist yet.
+        directory: folder of the run; it need not exist yet.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -101,7 +101,7 @@ class Record:
         self.traceback_file = directory / "traceback.txt"
         self._lock = FileLock(directory / "lock")
         self._manifest: dict[str, Any] = {}
-        self._wall_origin = 0.0  # clock readings that count what earlier attempts took, too
+        self._wall_origin = 0.0  # clock readings that include earlier attempts
         self._cpu_origin = 0.0
         self._sharers = 1
         self._columns: list[str] = []
@@ -114,23 +114,23 @@ class Record:
 
     @property
     def status(self) -> Status:
-        """Where the run stands, told from the files and the lock alone; raises nothing."""
+        """The run's state, from the files and the lock alone; never raises."""
         try:
             manifest = self.manifest()
             if self.result_file.exists():
                 self.result()
-                # Another process may be starting it over.
+                # another process may be starting it over
                 return Status.COMPLETE if manifest else self._locked_or(Status.DAMAGED)
             if not manifest:
                 return Status.ABSENT
             status = Status(manifest["status"])
-            # Killed between its last manifest and its result, a run calls itself complete and is not.
+            # A run killed between its last manifest and its result says it is complete, but is not.
             return self._locked_or(Status.DIED) if status in (Status.RUNNING, Status.COMPLETE) else status
         except (DamagedError, OSError):
             return Status.DAMAGED
 
     def is_absent(self) -> bool:
-        """Whether there is nothing of a run in the folder."""
+        """Whether the folder holds no file of a run."""
         files = (self.manifest_file, self.result_file, self.metrics, self.checkpoint)
         return not any(file.exists() for file in files)
 
@@ -141,7 +141,7 @@ class Record:
         """Whether a living process is writing this record.
 
         Raises:
-            DamagedError: if the lock cannot be one.
+            DamagedError: if the lock is not a file.
         """
         lock = self.directory / "lock"
         if not lock.exists():
@@ -159,10 +159,10 @@ class Record:
         return False
 
     def check(self) -> None:
-        """Look at every file, unless another process is writing them.
+        """Check every file, unless another process is writing them.
 
         Raises:
-            DamagedError: names the first that is not as a run leaves it.
+            DamagedError: for the first damaged file.
         """
         try:
             self._look()
@@ -183,17 +183,17 @@ class Record:
         check_archive(self.checkpoint)
 
     def check_whole(self) -> None:
-        """Look at every file, and at the seal of a complete record.
+        """Check every file, and the seal of a complete record.
 
         Raises:
-            DamagedError: names the first that is not as a run leaves it.
+            DamagedError: for the first damaged file, or a broken seal.
         """
         self.check()
         if self.status is Status.COMPLETE and not self.is_intact():
             raise DamagedError(self.directory, "it was changed after it was completed")
 
     def is_damaged(self) -> bool:
-        """Whether ``check_whole`` finds something."""
+        """Whether ``check_whole`` raises."""
         try:
             self.check_whole()
         except DamagedError:
@@ -204,15 +204,15 @@ class Record:
         """The content of ``result.json``.
 
         Raises:
-            DamagedError: if it cannot be read as one.
+            DamagedError: if it is damaged.
         """
         return read_json(self.result_file, RESULT, {})
 
     def final_metrics(self) -> dict[str, float]:
-        """The last metrics of a complete run; those that were not finite, for which JSON has null, are nan.
+        """The final metrics of a complete run; values that were not finite, null in JSON, are nan.
 
         Raises:
-            DamagedError: if ``result.json`` cannot be read as one.
+            DamagedError: if ``result.json`` is damaged.
         """
         metrics = self.result()["metrics"]
         return {name: math.nan if value is None else value for name, value in metrics.items()}
@@ -221,24 +221,24 @@ class Record:
         """The content of ``run.json``, empty if there is none.
 
         Raises:
-            DamagedError: if it cannot be read as one.
+            DamagedError: if it is damaged.
         """
         if not self.manifest_file.exists():
             return {}
         return read_json(self.manifest_file, {**MANIFEST, "status": is_status}, WHERE_GIVEN)
 
     def seen(self) -> bytes:
-        """``run.json`` as it is, whatever it holds; empty if there is none."""
+        """The raw bytes of ``run.json``; empty if there is none."""
         try:
             return self.manifest_file.read_bytes()
         except OSError:
             return b""
 
     def history(self) -> list[Row]:
-        """``(step, metrics)`` of every whole row of ``metrics.csv``; a torn last row is left out.
+        """``(step, metrics)`` of every complete row of ``metrics.csv``.
 
         Raises:
-            DamagedError: if it is no such table.
+            DamagedError: if it is damaged.
         """
         names, rows = read_table(self.metrics)
         return [
@@ -247,10 +247,10 @@ class Record:
         ]
 
     def curves(self) -> dict[str, tuple[list[int], list[float]]]:
-        """``(steps, values)`` of each metric: its column of ``metrics.csv``, where it has a value.
+        """``(steps, values)`` of each metric, at the steps where it has a value.
 
         Raises:
-            DamagedError: if it is no such table.
+            DamagedError: if ``metrics.csv`` is damaged.
         """
         names, rows = read_table(self.metrics)
         curves = {}
@@ -260,7 +260,7 @@ class Record:
         return curves
 
     def last_step(self) -> int:
-        """The step of the last whole row of ``metrics.csv``, read from its end; -1 if there is none."""
+        """The step of the last complete row of ``metrics.csv``, read from its end; -1 if there is none."""
         try:
             with self.metrics.open("rb") as stream:
                 stream.seek(0, os.SEEK_END)
@@ -272,10 +272,10 @@ class Record:
         return int(step) if step.isdigit() and len(step) <= LONGEST_STEP else -1
 
     def is_intact(self) -> bool:
-        """Whether a complete record's config, metrics and result are as the run left them.
+        """Whether a complete record's config, metrics and result are unchanged.
 
         Raises:
-            DamagedError: if the result cannot be read as one.
+            DamagedError: if the result is damaged.
         """
         result = self.result()
         seal = result.pop("seal", None)
@@ -292,21 +292,21 @@ class Record:
         sharers: int = 1,
         recorded: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take the record for writing.
+        """Lock the record for writing.
 
         Args:
-            manifest: what ``run.json`` is to say.
+            manifest: content of ``run.json``.
             config: the resolved config.
-            resume_step: the step of the checkpoint that the run goes on from; rows after it are
-                forgotten. ``None`` forgets all that an earlier attempt left.
-            as_seen: what ``seen`` gave when the checkpoint was looked at, if that matters.
-            sharers: how many runs this process does at once; each counts its share of the time.
-            recorded: what ``recorded`` gave when the checkpoint was saved.
+            resume_step: the step of the checkpoint to resume from; later rows are dropped. ``None`` drops
+                everything.
+            as_seen: the result of ``seen`` when the checkpoint was read, to detect other writers.
+            sharers: number of runs this process computes together; each is charged its share of the time.
+            recorded: the result of ``recorded`` when the checkpoint was saved.
 
         Raises:
-            RecordBusyError: if another process is writing it, or ``seen`` no longer gives ``as_seen``.
-            DamagedError: if the run is to go on, and what was recorded before the checkpoint is not there.
-            UserError: if there cannot be such a folder.
+            RecordBusyError: if another process is writing it, or ``seen`` differs from ``as_seen``.
+            DamagedError: if the run resumes, and rows from before the checkpoint are missing.
+            UserError: if the folder cannot be created.
         """
         self.check_ours()
         try:
@@ -314,7 +314,7 @@ class Record:
         except FileExistsError as error:
             raise UserError(f"{self.directory} is a file, where a run's folder is to be") from error
         try:
-            self._lock.acquire(timeout=0.5, poll_interval=0.05)  # others look whether it is held
+            self._lock.acquire(timeout=0.5, poll_interval=0.05)  # others only test briefly whether it is held
         except Timeout:
             earlier = self.manifest()
             raise RecordBusyError(
@@ -371,7 +371,7 @@ class Record:
             self._rewrite(kept)
 
     def _check_recorded(self, recorded: Mapping[str, Any]) -> None:
-        """Raise ``DamagedError`` unless the record still begins with the rows it had once."""
+        """Raise ``DamagedError`` unless the record begins with the rows it had at the checkpoint."""
         rows = self.history()[: recorded["rows"]]
         counted = f"{recorded['rows']} rows, up to step {recorded['last_step']}"
         if not self.metrics.exists() and recorded["rows"]:
@@ -384,9 +384,9 @@ class Record:
             raise DamagedError(self.metrics, "its rows are not those that it had when the state was saved")
 
     def recorded(self) -> dict[str, Any]:
-        """What has been logged so far, by which a later attempt can tell whether it is still there.
+        """A summary of the rows so far, by which a later attempt checks that they are still there.
 
-        It is on the disk, come what may, when this returns: a checkpoint that is saved next may count on it.
+        The rows are flushed to disk first, so a checkpoint saved next can rely on them.
         """
         if self._stream is not None:
             self._stream.flush()
@@ -394,7 +394,7 @@ class Record:
         return {"rows": self._rows, "last_step": self._last_step, "digest": self._digest.hexdigest()}
 
     def amend(self, **changes: Any) -> None:
-        """Let ``run.json`` say something else, when it is next written."""
+        """Change keys of ``run.json``, from its next write on."""
         self._manifest |= changes
 
     def _count(self, row: Row) -> None:
@@ -403,12 +403,10 @@ class Record:
         self._digest.update(text_of(row))
 
     def log(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """Append a row; returns whether it was new (a step already there is ignored)."""
+        """Append a row; returns whether it was new (an existing step is ignored)."""
         if step <= self._last_step:
             return False
-        metrics = {
-            name: float(value) for name, value in metrics.items()
-        }  # numpy's floats are spelt otherwise
+        metrics = {name: float(value) for name, value in metrics.items()}  # numpy's floats have another repr
         self._count((step, metrics))
         if new := [name for name in metrics if name not in self._columns]:
             self._close_stream()
@@ -422,7 +420,7 @@ class Record:
         return True
 
     def finish(self, metrics: Mapping[str, float]) -> None:
-        """Complete the run. The result is the last thing written."""
+        """Complete the run. The result is written last."""
         self._close_stream()
         self._set_status(Status.COMPLETE)
         metrics = {name: float(value) for name, value in metrics.items()}
@@ -472,7 +470,7 @@ class Record:
             self._stream = None
 
     def _remove(self) -> None:
-        """Remove what a run that could not begin has written, and the folder if nothing else is in it."""
+        """Remove the files of a run that could not begin, and the folder if it is then empty."""
         for entry in [self.directory / name for name in FILES]:
             with suppress(OSError):
                 entry.unlink(missing_ok=True)
@@ -480,17 +478,17 @@ class Record:
             self.directory.rmdir()
 
     def check_ours(self) -> None:
-        """Check that all that lies in the folder is what regrun writes into a record.
+        """Check that the folder holds only files that regrun writes.
 
         Raises:
-            UserError: names what is not; nothing is written or deleted then.
+            UserError: for the first other file; nothing is written or deleted.
         """
         try:
             names = [entry.name for entry in self.directory.iterdir()]
         except (FileNotFoundError, NotADirectoryError):
             return
         begun = self.manifest_file.name in names or {self.result_file.name, LOCK} <= {*names}
-        # A run that was killed before its first word leaves a lock, and perhaps a file half written.
+        # A run killed at its start leaves a lock, and perhaps a half-written file.
         known = (*FILES, *FOLDERS) if begun else (LOCK,)
         foreign = sorted(name for name in names if name not in known and not PARTIAL.fullmatch(name))
         if foreign:
@@ -513,19 +511,19 @@ class Record:
     def _seal(self, result: Mapping[str, Any]) -> str:
         digest = hashlib.sha256(json.dumps(result, sort_keys=True).encode())
         for file in (self.config_file, self.metrics):
-            with suppress(OSError):  # it is not there, or no file
+            with suppress(OSError):  # missing, or not a file
                 digest.update(file.read_bytes())
         return digest.hexdigest()
 
 
 def text_of(row: Row) -> bytes:
-    """A row as it is hashed: the same for every order of its columns."""
+    """A row in the form that is hashed, independent of the order of columns."""
     step, metrics = row
     return repr((step, sorted(metrics.items()))).encode()
 
 
 def _write_row(writer: Any, columns: list[str], step: int, metrics: Mapping[str, float]) -> None:
-    # repr keeps every digit, so a figure read back is the figure that was measured.
+    # repr keeps every digit, so reading restores the exact value.
     writer.writerow([step, *(repr(metrics[name]) if name in metrics else "" for name in columns)])
 
 

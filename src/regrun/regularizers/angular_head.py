@@ -17,14 +17,14 @@ class AngularHead(Regularizer):
 
     Args:
         kind: ``cosine``, or ``wrapped_cauchy`` (Han, arXiv 2305.18732).
-        scale: of the logits, ``None`` to train it.
+        scale: scale of the logits, ``None`` to train it.
     """
 
     def __init__(self, kind: str = "cosine", scale: float | None = None) -> None:
         super().__init__()
         if kind not in HEADS:
             raise ValueError(f"kind must be one of {', '.join(HEADS)}, got {kind!r}")
-        HEADS[kind](1, 1, scale)  # says what is wrong with a scale
+        HEADS[kind](1, 1, scale)  # raises if the scale is invalid
         self.kind = kind
         self.scale = scale
 

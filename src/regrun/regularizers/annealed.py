@@ -17,7 +17,7 @@ class AnnealedPenalty(Regularizer):
     Args:
         initial: the weight at the first step, at least 0.
         final: the weight at the last step; the same if not given.
-        steps: how many there are.
+        steps: number of training steps.
     """
 
     def __init__(self, initial: float, final: float | None, steps: int) -> None:
@@ -39,8 +39,7 @@ class AnnealedPenalty(Regularizer):
 
     @abstractmethod
     def measure(self, step: Step) -> Tensor:
-        """What is penalized, a scalar."""
+        """The penalty, a scalar."""
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         return self.weight(step.number) * self.measure(step)

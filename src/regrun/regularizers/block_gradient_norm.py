@@ -27,7 +27,7 @@ class BlockGradientNorm(Regularizer):
     Args:
         block: samples of each, evenly spread over the batch; some have one less if they do not divide it.
         lr: learning rate of the SGD that is imitated.
-        strength: at least 0.
+        strength: weight of the penalty, at least 0.
         difference: length of the step, above 0.
     """
 
@@ -83,7 +83,7 @@ class BlockGradientNorm(Regularizer):
 
 
 def gradient(task: Task, weights: list[Tensor], batch: Batch) -> tuple[Tensor, ...]:
-    """Of the dataset's loss on a block."""
+    """The gradient of the dataset's loss on a block."""
     with torch.enable_grad():
         loss = task.criterion.loss(as_output(task.model(batch.x)), batch)
         return torch.autograd.grad(loss, weights)

@@ -24,8 +24,8 @@ class ClassCentres(Regularizer):
     Neural Collapse in Deep Long-tailed Learning*, arXiv 2302.12453.
 
     Args:
-        compactness: at least 0.
-        separation: at least 0.
+        compactness: weight of the compactness term, at least 0.
+        separation: weight of the separation term, at least 0.
         centre_lr: above 0.
         init: standard deviation of the initial centres.
     """

@@ -9,7 +9,7 @@ from regrun.regularizers.base import Regularizer
 
 
 class ClipGradient(Regularizer):
-    """Scales the gradient of all parameters together down to a norm, where it is larger.
+    """Scales the gradient of all parameters down to a maximum joint norm.
 
     Args:
         norm: above 0.
@@ -24,5 +24,4 @@ class ClipGradient(Regularizer):
         self.norm = norm
 
     def edit_gradients(self, task: Task) -> None:
-        """See the class."""
         nn.utils.clip_grad_norm_(task.model.parameters(), self.norm)

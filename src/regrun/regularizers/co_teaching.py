@@ -23,7 +23,6 @@ class Pair(nn.Module):
         reinitialize(self.peer)
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
         output = as_output(self.model(x))
         if not self.training:
             return output

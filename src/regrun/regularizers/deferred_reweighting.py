@@ -24,7 +24,7 @@ class DeferredReweighting(Regularizer):
         beta: in ``[0, 1)``.
     """
 
-    counts: Tensor  # of the classes' train samples
+    counts: Tensor  # train samples of each class
 
     def __init__(self, from_epoch: int = 160, beta: float = 0.9999) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class DeferredReweighting(Regularizer):
 
     @property
     def weights(self) -> Tensor:
-        """Of the classes, in float32, ``(classes,)``."""
+        """The weights of the classes, float32 ``(classes,)``."""
         return self.weights_in(torch.float32)
 
     def weights_in(self, dtype: torch.dtype) -> Tensor:
@@ -51,7 +51,6 @@ class DeferredReweighting(Regularizer):
         return (weights / weights.mean()).to(dtype)
 
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         z, y = widened(step.output.logits), step.batch.y
         if y.is_floating_point():
             y = y.to(z)

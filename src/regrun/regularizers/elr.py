@@ -27,7 +27,7 @@ class EarlyLearning(Regularizer):
     Args:
         weight: lambda; grows with the noise and with the number of classes.
         momentum: beta, in ``[0, 1)``.
-        floor: of the clamp, in ``(0, 0.5)``.
+        floor: bound of the clamp, in ``(0, 0.5)``.
     """
 
     splits = True
@@ -51,7 +51,6 @@ class EarlyLearning(Regularizer):
         self.register_buffer("targets", like.new_zeros(task.train_samples, task.classes))
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         p = self.probabilities(step.output.logits)
         mixture = step.batch.mixture
         if mixture is None:

@@ -11,7 +11,7 @@ from regrun.regularizers.base import Regularizer
 
 
 class MaskedFeatures(nn.Module):
-    """A model of which a mask hides some penultimate features before its last linear layer.
+    """A model with a mask on some penultimate features before its last linear layer.
 
     Args:
         model: has a linear ``head``, and returns its input as ``features``.
@@ -48,7 +48,7 @@ class FeatureDropout(Regularizer):
     """Dropout of the penultimate features, which compresses them (Chen et al., arXiv 2206.13140).
 
     Args:
-        probability: that a feature is left out, in ``[0, 1)``; the others are scaled up.
+        probability: probability of dropping a feature, in ``[0, 1)``; the others are scaled up.
     """
 
     def __init__(self, probability: float = 0.5) -> None:
@@ -70,7 +70,6 @@ class NestedMask(nn.Module):
         self.spread = spread
 
     def forward(self, features: Tensor) -> Tensor:
-        """See the class."""
         k = torch.arange(1, features.shape[1] + 1, device=features.device, dtype=torch.float64)
         weights = ((1 - k**2) / (2 * self.spread**2)).exp()  # 1 for k = 1, be the spread ever so small
         return first_only(features, 1 + torch.multinomial(weights, 1))
@@ -83,7 +82,7 @@ class NestedDropout(Regularizer):
     1402.0915; Chen et al., arXiv 2206.13140. One ``k`` is drawn for each batch.
 
     Args:
-        spread: of the Gaussian of which ``k`` follows the upper half, above 0.
+        spread: standard deviation of the half-normal distribution of ``k``, above 0.
     """
 
     def __init__(self, spread: float = 10.0) -> None:
@@ -98,5 +97,5 @@ class NestedDropout(Regularizer):
 
 
 def first_only(features: Tensor, count: Tensor | int) -> Tensor:
-    """Features of which all but the first ``count`` are zero."""
+    """Zero all features but the first ``count``."""
     return features * (torch.arange(features.shape[1], device=features.device) < count)

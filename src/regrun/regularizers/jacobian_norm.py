@@ -48,7 +48,6 @@ class JacobianNorm(Regularizer):
         return batch._replace(x=batch.x.detach().requires_grad_())
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         z, x = step.output.logits, step.batch.x
         squares = torch.zeros(len(z), dtype=z.dtype, device=z.device)
         for _ in range(self.projections):

@@ -26,7 +26,6 @@ class L1(Regularizer):
         self.rate = rate
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         weights = step.task.model.parameters()
         norms = [w.abs().sum() for w in weights if w.requires_grad or is_under_vmap(w)]  # where none says so
         return self.rate * torch.stack(norms).sum()

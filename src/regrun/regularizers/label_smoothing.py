@@ -17,8 +17,8 @@ class LabelSmoothing(Regularizer):
     With ``until`` labels are as they are from that step on: TSLA, Xu et al., arXiv 2006.11653.
 
     Args:
-        share: of the uniform distribution, in ``[0, 1)``.
-        until: how many steps it lasts, ``None`` for all.
+        share: weight of the uniform distribution, in ``[0, 1)``.
+        until: number of steps with smoothing, ``None`` for all.
     """
 
     done: Tensor
@@ -41,7 +41,6 @@ class LabelSmoothing(Regularizer):
         self.classes = task.classes
 
     def transform(self, batch: Batch) -> Batch:
-        """See the class."""
         if self.until is not None:
             self.done += 1
             if int(self.done) > self.until:

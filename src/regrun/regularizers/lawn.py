@@ -53,7 +53,6 @@ class LogitAttenuation(Regularizer):
 
     @torch.no_grad()
     def edit_gradients(self, task: Task) -> None:
-        """See the class."""
         number = int(self.done)
         self.done += 1
         if number < self.free_steps:
@@ -69,7 +68,6 @@ class LogitAttenuation(Regularizer):
 
     @torch.no_grad()
     def project(self, task: Task) -> None:
-        """See the class."""
         if int(self.done) > self.free_steps:
             for weight, norm in zip(constrained(task.model), self.norms, strict=True):
                 weight.mul_(norm / weight.norm().clamp_min(torch.finfo(weight.dtype).tiny))

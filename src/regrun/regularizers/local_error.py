@@ -24,7 +24,7 @@ class LocalError(AnnealedPenalty):
             are hard; otherwise uniformly over the interval.
         initial: the weight at the first step.
         final: the weight at the last step; the same if not given.
-        steps: how many there are.
+        steps: number of training steps.
     """
 
     def __init__(
@@ -38,7 +38,6 @@ class LocalError(AnnealedPenalty):
         dynamics_of(task.model).want_segments()
 
     def measure(self, step: Step) -> Tensor:
-        """See the class."""
         with torch.no_grad():
             t, h, y = self.draw(solution_of(step.output.aux))
         return dynamics_of(step.task.model).local_error(t, h, y) * abs(h)

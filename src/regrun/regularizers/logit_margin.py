@@ -15,8 +15,8 @@ class LogitMargin(Regularizer):
     Liu et al., *The Devil is in the Margin*, arXiv 2111.15430.
 
     Args:
-        weight: at least 0.
-        margin: that costs nothing, at least 0.
+        weight: weight of the penalty, at least 0.
+        margin: margin without a penalty, at least 0.
     """
 
     splits = True
@@ -29,7 +29,6 @@ class LogitMargin(Regularizer):
         self.margin = margin
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         z = step.output.logits
         return self.weight * (z.amax(-1, keepdim=True) - z - self.margin).clamp_min(0).mean()
 
@@ -44,10 +43,10 @@ class AdaptiveConditionalSmoothing(Regularizer):
     arXiv 2308.11911.
 
     Args:
-        weight: of both, at least 0.
-        positive: of the predicted class's term.
-        negative: of the other classes'.
-        margin: that costs nothing, at least 0.
+        weight: weight of both terms, at least 0.
+        positive: weight of the predicted class's term.
+        negative: weight of the other classes' term.
+        margin: margin without a penalty, at least 0.
         gap: whether the first term has the distance to the smallest logit.
     """
 
@@ -72,7 +71,6 @@ class AdaptiveConditionalSmoothing(Regularizer):
         self.gap = gap
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         z = step.output.logits
         top, place = z.max(-1, keepdim=True)
         above = top - z.amin(-1, keepdim=True) if self.gap else top

@@ -18,7 +18,7 @@ class Loss(Regularizer):
     """Replaces the loss by the mean of a classification loss over samples, or over the symbols of sequences.
 
     Args:
-        function: of logits, in float32 at least, and targets.
+        function: function of logits, in float32 at least, and targets.
         from_step: before this step it is softmax cross-entropy.
     """
 
@@ -40,7 +40,6 @@ class Loss(Regularizer):
         self.function(torch.zeros(2, task.classes), torch.zeros(2, dtype=torch.int64))
 
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         logits, y = widened(step.output.logits), step.batch.y
         if logits.ndim > 2:
             logits, y = logits.flatten(0, -2), y.flatten(0, logits.ndim - 2)

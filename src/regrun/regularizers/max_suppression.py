@@ -1,4 +1,4 @@
-"""Label smoothing taken apart: what it does to the logits of right and of wrong predictions."""
+"""Max suppression: label smoothing's effect on the logits of right and wrong predictions, separated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ class MaxSuppression(Regularizer):
         self.weight = weight
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         z = step.output.logits
         return self.weight * (z.amax(-1) - z.mean(-1)).mean()
 
@@ -53,7 +52,6 @@ class SmoothingGaps(Regularizer):
         self.weight = weight
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         z = step.output.logits
         own = z.gather(-1, as_indices(step.batch.y).unsqueeze(-1))
         return self.weight * (own - z).clamp_min(0).mean(-1).mean()

@@ -49,7 +49,6 @@ class NoisySoftmax(Regularizer):
             raise ValueError("noisy_softmax needs a head without bias; set model.head_bias=false")
 
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         z, y = widened(step.output.logits), as_indices(step.batch.y)
         return F.cross_entropy(self.noisy(step, z, y), y)
 

@@ -15,7 +15,8 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 class NormLoss(Regularizer):
     """Adds ``weight * sum_c (1 - |w_c|)^2`` over the rows of all convolutions and linear layers.
 
-    A row is what one output channel or unit reads with. It is weight decay whose sign changes at norm 1.
+    A row holds the input weights of one output channel or unit. The loss is weight decay whose sign changes
+    at norm 1.
     Georgiou et al., arXiv 2103.06583.
 
     Args:
@@ -39,7 +40,6 @@ class NormLoss(Regularizer):
             )
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         return (
             self.weight
             * torch.stack([(1 - norms).square().sum() for norms in row_norms(step.task.model)]).sum()

@@ -33,7 +33,6 @@ class PerpGrad(Regularizer):
 
     @torch.no_grad()
     def edit_gradients(self, task: Task) -> None:
-        """See the class."""
         for weight in task.model.parameters():
             if weight.grad is not None:
                 own_part(weight.grad).copy_(project_out(weight.grad, weight, self.rescale))
@@ -43,7 +42,7 @@ def project_out(gradient: Tensor, weight: Tensor, rescale: bool = True) -> Tenso
     """The gradient without its component along the weight.
 
     Args:
-        gradient: any shape; of split weights, this process's part is what comes back.
+        gradient: any shape; for sharded weights, the result is this process's shard.
         weight: the same shape.
         rescale: whether the result has the norm of ``gradient``.
     """
@@ -58,5 +57,5 @@ def project_out(gradient: Tensor, weight: Tensor, rescale: bool = True) -> Tenso
 
 
 def norm(vector: Tensor, of: Tensor) -> Tensor:
-    """The norm of a vector of which this process may hold a part, as it does of ``of``."""
+    """The norm of a vector, which is sharded if ``of`` is."""
     return over_parts(vector.square().sum(), of).sqrt() if is_split(of) else vector.norm()

@@ -1,4 +1,4 @@
-"""Targets that come to be what the network itself said an epoch ago."""
+"""Targets that move towards the network's own predictions of the epoch before."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ProgressiveTargets(Regularizer):
     ``share`` from the second epoch on. Costs another forward pass. Kim et al., arXiv 2006.12000.
 
     Args:
-        share: of the predictions in the end, in ``[0, 1]``.
-        epochs: of the training; ``None`` keeps the share constant.
+        share: final weight of the predictions, in ``[0, 1]``.
+        epochs: number of training epochs; ``None`` keeps the weight constant.
     """
 
     epoch: Tensor
@@ -44,7 +44,6 @@ class ProgressiveTargets(Regularizer):
         self.past: nn.Module = copy.deepcopy(task.model).requires_grad_(False)
 
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         log_p = widened(step.output.logits).log_softmax(-1)
         y = as_probabilities(step.batch.y, log_p.shape[-1], log_p).to(log_p)
         if step.epoch != int(self.epoch):  # the first step of an epoch

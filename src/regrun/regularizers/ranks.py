@@ -1,4 +1,4 @@
-"""What the ranks of a distributed run tell each other."""
+"""Communication between the ranks of a distributed run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def gather_rows(index: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of all ranks, one after another; the same rows where there is one rank.
+    """Gather the rows of all ranks; returns the same rows if there is one rank.
 
     Args:
-        index: int64 ``(n,)``, where each row belongs; ranks may differ in ``n``.
+        index: position of each row, int64 ``(n,)``; ranks may differ in ``n``.
         values: ``(n, width)``.
     """
     if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:

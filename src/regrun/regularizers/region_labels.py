@@ -67,7 +67,6 @@ class RegionLabels(SoftTargets):
         self.register_buffer("targets", torch.where(unsure, true, taught), persistent=False)
 
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         index, z = step.batch.index, widened(step.output.logits)
         losses = F.cross_entropy(z, self.targets[index].to(z), reduction="none")
         kept = (self.region[index] > 0).to(z)

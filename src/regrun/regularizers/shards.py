@@ -8,12 +8,12 @@ from torch.distributed.tensor import DTensor
 
 
 def is_split(weight: Tensor) -> bool:
-    """Whether each process holds a part of it."""
+    """Whether a tensor is sharded over processes."""
     return isinstance(weight, DTensor)
 
 
 def own_part(weight: Tensor) -> Tensor:
-    """What this process holds of a weight or a gradient: all of it, where nothing is split."""
+    """This process's shard of a weight or a gradient; all of it if nothing is sharded."""
     return weight.to_local() if isinstance(weight, DTensor) else weight
 
 

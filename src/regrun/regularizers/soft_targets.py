@@ -21,7 +21,7 @@ class SoftTargets(Regularizer):
     ``distillation`` brings the teacher.
 
     Args:
-        share: of the teacher's part, in ``[0, 1]``.
+        share: weight of the teacher's term, in ``[0, 1]``.
         temperature: ``T``.
     """
 
@@ -52,7 +52,6 @@ class SoftTargets(Regularizer):
             raise ValueError("soft_targets needs a teacher: choose procedure=distillation")
 
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         z, t = widened(step.output.logits), self.temperature
         taught = (self.teacher[step.batch.index].to(z) / t).softmax(-1)
         soft = -(taught * (z / t).log_softmax(-1)).sum(-1).mean() * t**2

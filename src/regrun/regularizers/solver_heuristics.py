@@ -1,4 +1,4 @@
-"""Penalties on what an adaptive solver knows of its own steps: their errors and their stiffness."""
+"""Penalties on an adaptive solver's statistics: error and stiffness estimates of its steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SolverErrorPenalty(AnnealedPenalty):
     Args:
         initial: the weight at the first step.
         final: the weight at the last step; the same if not given.
-        steps: how many there are.
+        steps: number of training steps.
     """
 
     couples = True
@@ -32,7 +32,6 @@ class SolverErrorPenalty(AnnealedPenalty):
         dynamics_of(task.model).want_statistics(stiffness=False)
 
     def measure(self, step: Step) -> Tensor:
-        """See the class."""
         seen = solution_of(step.output.aux).statistics
         lengths = seen.h.abs().to(seen.error)
         return (seen.error * lengths)[seen.taken].mean()
@@ -48,7 +47,7 @@ class SolverStiffnessPenalty(AnnealedPenalty):
     Args:
         initial: the weight at the first step.
         final: the weight at the last step; the same if not given.
-        steps: how many there are.
+        steps: number of training steps.
     """
 
     couples = True
@@ -61,6 +60,5 @@ class SolverStiffnessPenalty(AnnealedPenalty):
         dynamics_of(task.model).want_statistics(stiffness=True)
 
     def measure(self, step: Step) -> Tensor:
-        """See the class."""
         seen = solution_of(step.output.aux).statistics
         return seen.require_stiffness().max() / (seen.stability or 1.0)

@@ -12,7 +12,7 @@ def as_probabilities(y: Tensor, classes: int, like: Tensor) -> Tensor:
 
     Args:
         y: either.
-        classes: how many.
+        classes: number of classes.
         like: whose format the rows have: logits, or inputs. Of symbols it is torch's default format, which
             the trainer sets to the weights'.
     """

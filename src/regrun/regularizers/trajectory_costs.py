@@ -1,4 +1,4 @@
-"""Penalties that are integrals along the trajectory: of higher derivatives, of speed and of the Jacobian."""
+"""Penalties integrated along the trajectory: higher derivatives, speed and the Jacobian."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class TrajectoryCost(Regularizer):
     The integral has no influence on the steps.
 
     Args:
-        name: what the integral is called.
-        weight: at least 0.
+        name: name of the integral.
+        weight: weight of the penalty, at least 0.
     """
 
     def __init__(self, name: str, weight: float) -> None:
@@ -40,7 +40,6 @@ class TrajectoryCost(Regularizer):
         """``f(t, u)`` and ``r(t, u)``: ``(batch, size)`` and ``(batch,)``."""
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         integral: Tensor = (step.output.aux or {})[self.name]
         return self.weight * integral.mean()
 
@@ -53,7 +52,7 @@ class TayNODE(TrajectoryCost):
 
     Args:
         order: ``K``, 2 to 4.
-        weight: at least 0.
+        weight: weight of the penalty, at least 0.
     """
 
     def __init__(self, order: int = 2, weight: float = 3.02e-3) -> None:
@@ -63,7 +62,6 @@ class TayNODE(TrajectoryCost):
         self.order = order
 
     def rate(self, field: Field, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``TrajectoryCost``."""
         slope, highest = total_derivatives(field, t, u, self.order)
         return slope, highest.square().sum(1)
 
@@ -103,12 +101,11 @@ class RNODE(TrajectoryCost):
         self._direction: Tensor | None = None
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class; the next batch has a direction of its own."""
+        """Redraw the direction for the next batch."""
         self._direction = None
         return super().penalty(step)
 
     def rate(self, field: Field, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``TrajectoryCost``."""
         if not self.jacobian:
             slope = field(t, u)
             return slope, self.kinetic * slope.square().sum(1)

@@ -1,4 +1,4 @@
-"""A running average of the weights, which is what is evaluated."""
+"""A running average of the weights, used in evaluations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ class Averaged(nn.Module):
         self.average = copy.deepcopy(model).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor | Output:
-        """See the class."""
         result: Tensor | Output = (self.model if self.training else self.average)(x)
         return result
 
@@ -49,7 +48,7 @@ class WeightAveraging(Regularizer):
     the first weights are soon forgotten.
 
     Args:
-        decay: of the average per step, in ``[0, 1)``.
+        decay: decay of the average per step, in ``[0, 1)``.
     """
 
     def __init__(self, decay: float = 0.997) -> None:
@@ -66,7 +65,6 @@ class WeightAveraging(Regularizer):
         task.model = Averaged(task.model)
 
     def project(self, task: Task) -> None:
-        """See the class."""
         assert isinstance(task.model, Averaged)
         steps = int(self.steps)
         task.model.follow(min(self.decay, (steps + 1) / (steps + 10)))

@@ -1,4 +1,4 @@
-"""Weights that are a bounded function of what is trained."""
+"""Weights as a bounded function of trained parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Compander(nn.Module):
 
     Args:
         bound: the largest ``|w|``.
-        slope: at 0; above 1 it drives weights away from 0.
+        slope: slope at 0; above 1 it drives weights away from 0.
         function: ``arctan``, ``tanh`` or ``clamp``, which has slope 1.
         learnt: whether ``a`` and ``b`` are trained, by their logarithms.
         dtype: format of these, torch's default if none is given.
@@ -51,7 +51,7 @@ class Compander(nn.Module):
         return a * (scaled.tanh() if self.function == "tanh" else scaled.clamp(-1, 1))
 
     def right_inverse(self, w: Tensor) -> Tensor:
-        """What gives these weights, cut off close to the bound."""
+        """The parameters for given weights, clamped close to the bound."""
         a, b = self.log_a.exp(), self.log_b.exp()
         if self.function == "arctan":
             return b * (w / a).clamp(-1.5, 1.5).tan()

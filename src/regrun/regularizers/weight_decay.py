@@ -19,7 +19,7 @@ class WeightDecay(Regularizer):
 
     Args:
         rate: strength, at least 0.
-        decoupled: which of the two.
+        decoupled: whether to decay the weights directly, or through the gradient.
     """
 
     splits = True
@@ -33,7 +33,6 @@ class WeightDecay(Regularizer):
 
     @torch.no_grad()
     def edit_gradients(self, task: Task) -> None:
-        """See the class."""
         for group in task.optimizer.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if not weights:

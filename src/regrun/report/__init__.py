@@ -1,1 +1,1 @@
-"""Reports: the terminal's, the page, the index over all, and the documents made from the ledger."""
+"""Reports: terminal output, HTML pages, their index, and documents made from the ledger."""

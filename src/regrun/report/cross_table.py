@@ -1,4 +1,4 @@
-"""A cross table for people: in the terminal, as a heat map, and in files."""
+"""A cross table as terminal output, heat map and files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WORSE = "#d64545"
 
 
 def terminal_table(result: Result) -> RichTable:
-    """Means over seeds; marked where Holm's correction leaves a difference from the baseline."""
+    """Print means over seeds, marked where Holm's correction leaves a difference from the baseline."""
     table = RichTable(title=f"{result.title}: means over {count(result.seeds, 'seed')}", box=None)
     table.add_column("")
     for name, problem in result.problems.items():
@@ -37,22 +37,22 @@ def terminal_table(result: Result) -> RichTable:
 
 
 def cell_text(cell: Cell) -> str:
-    """The mean, with a star where the difference is significant; a dash where there is none."""
+    """The mean, with a star if the difference is significant; a dash if there is none."""
     return "–" if not cell.values else figure(cell.mean) + (" *" if cell.significant else "")
 
 
 def cell_style(cell: Cell) -> str:
-    """Of the terminal."""
+    """The style of a cell in the terminal."""
     if not cell.significant:
         return ""
     return "green" if cell.difference > 0 else "red"
 
 
 def heat_map(result: Result) -> Canvas:
-    """Rows are components, columns problems, colours differences from the baseline.
+    """Draw a heat map: rows are components, columns problems, colours differences from the baseline.
 
-    A column's colours are scaled by its largest difference, so that columns are comparable in what stands
-    out, and not in size.
+    Each column's colours are scaled by its largest difference, so they show which cells stand out in a
+    column, not absolute size.
     """
     rows, columns = result.components, list(result.problems)
     share = np.full((len(rows), len(columns)), math.nan)
@@ -91,7 +91,7 @@ def heat_map(result: Result) -> Canvas:
 
 
 def save_result(result: Result, outputs: Path, record: bool) -> list[Path]:
-    """Write the table and its heat map below ``outputs/matrix``, and to the ledger where it is recorded."""
+    """Write the table and its heat map to ``outputs/matrix``, and to the ledger if it is recorded."""
     over = count(result.seeds, "seed")
     title = f"{result.title}: means over {over}, * where they differ from {result.baseline}"
     drawn = save(result.name, title, result.says, heat_map(result))
@@ -106,10 +106,10 @@ def save_result(result: Result, outputs: Path, record: bool) -> list[Path]:
 
 
 def read_result(file: Path) -> Result:
-    """Read a table.
+    """Read a table's file.
 
     Raises:
-        UserError: if it is not one.
+        UserError: if it is not a valid table.
     """
     try:
         return Result.model_validate_json(file.read_text(encoding="utf-8"))

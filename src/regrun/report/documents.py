@@ -1,4 +1,4 @@
-"""The documents made from the ledger: a page and a figure for each paper, the index, the README's table."""
+"""Documents made from the ledger: a page and a figure per paper, the index, the README's table."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PAPERS = Path("docs", "papers")  # in a checkout
 BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
 TABLES_BEGIN, TABLES_END = "<!-- matrix -->", "<!-- /matrix -->"
 GENERATED = "<!-- made from outputs/ledger by `make ledger` -->\n"
-OTHER = "other"  # the topic of an experiment that names none
+OTHER = "other"  # the topic of an experiment without one
 
 Topics = Mapping[str, str]
 """The topic of each experiment that names one."""
 
 
 def write_documents(root: Path, entries: Sequence[Entry], results: Sequence[Result], topics: Topics) -> None:
-    """Write all documents of a checkout, and remove the pages and figures of entries that are gone."""
+    """Write all documents of a checkout, and remove pages and figures without an entry."""
     figures = {
         PAPERS / figure_place(entry): figure_svg(entry) for entry in entries if entry.curves is not None
     }
@@ -47,23 +47,23 @@ def write_documents(root: Path, entries: Sequence[Entry], results: Sequence[Resu
 
 
 def pages(entries: Sequence[Entry], topics: Topics) -> dict[Path, str]:
-    """A page for each entry, and the index, by their places in a checkout."""
+    """A page for each entry, and the index, by path in a checkout."""
     made = {PAPERS / f"{stem(entry)}.md": page(entry, topics) for entry in entries}
     return {PAPERS / "index.md": index(entries, topics), **made}
 
 
 def stem(entry: Entry) -> str:
-    """What the files of an entry are called."""
+    """The file stem of an entry."""
     return entry_name(entry.experiment, entry.scale)
 
 
 def figure_place(entry: Entry) -> str:
-    """Where an entry's figure lies, seen from its page."""
+    """The path of an entry's figure, relative to its page."""
     return f"figures/{stem(entry)}.svg"
 
 
 def figure_svg(entry: Entry) -> str:
-    """The first figure of a report, from the curves that an entry holds, as a small file."""
+    """The first figure of a report, from the curves in an entry, as compact SVG."""
     if entry.curves is None:
         raise ValueError(f"the entry of {entry.experiment} holds no curves")
     return plain_svg(svg_of(draw_headline(entry.curves, arm_colors(arms_of(entry)))))
@@ -73,7 +73,7 @@ def figure_svg(entry: Entry) -> str:
 
 
 def index(entries: Sequence[Entry], topics: Topics) -> str:
-    """All papers, by topic."""
+    """The index: all papers, by topic."""
     parts = [
         GENERATED,
         "# Papers\n",
@@ -93,12 +93,12 @@ def index(entries: Sequence[Entry], topics: Topics) -> str:
 
 
 def table(entries: Sequence[Entry], topics: Topics, place: str) -> str:
-    """One line for each topic, with how many papers it has and the counts of their verdicts.
+    """A table with a line per topic: number of papers and counts of verdicts.
 
     Args:
-        entries: of the ledger.
-        topics: of the experiments.
-        place: the index, seen from the document; empty in the index itself.
+        entries: entries of the ledger.
+        topics: topics of the experiments.
+        place: path of the index relative to the document; empty in the index itself.
     """
     lines = head("topic", "papers")
     for topic, members in by_topic(entries, topics).items():
@@ -109,7 +109,7 @@ def table(entries: Sequence[Entry], topics: Topics, place: str) -> str:
 
 
 def by_topic(entries: Sequence[Entry], topics: Topics) -> dict[str, list[Entry]]:
-    """The entries of each topic, in alphabetical order, those without one last."""
+    """The entries of each topic in alphabetical order, entries without a topic last."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(topics.get(entry.experiment, OTHER), []).append(entry)
@@ -117,23 +117,23 @@ def by_topic(entries: Sequence[Entry], topics: Topics) -> dict[str, list[Entry]]
 
 
 def papers(entries: Sequence[Entry]) -> int:
-    """How many papers there are: some have several experiments."""
+    """The number of papers, some of which have several experiments."""
     return len({title_of(entry) for entry in entries})
 
 
 def head(*names: str) -> list[str]:
-    """The head of a table with the counts of verdicts at its end."""
+    """A table head that ends with the verdict columns."""
     verdicts = [f"{mark} {verdict.value}" for verdict, (mark, _) in MARKS.items()]
     return [row([*names, *verdicts]), row(["---"] * (len(names) + len(verdicts)))]
 
 
 def counts(entries: Sequence[Entry]) -> list[str]:
-    """How many claims have each verdict; nothing for none."""
+    """The number of claims with each verdict; empty for 0."""
     return [str(sum(entry.count(verdict) for entry in entries) or "") for verdict in Verdict]
 
 
 def counts_in_words(entries: Sequence[Entry]) -> str:
-    """The papers, and the counts of their verdicts."""
+    """A table of papers with the counts of their verdicts."""
     found: Counter[Verdict] = Counter()
     for entry in entries:
         found += Counter({verdict: entry.count(verdict) for verdict in Verdict})
@@ -148,7 +148,7 @@ def row(columns: Sequence[str]) -> str:
 
 
 def anchor(heading: str) -> str:
-    """What a link to a heading ends with."""
+    """The end of a link to a heading."""
     return "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")
 
 
@@ -158,23 +158,23 @@ def title_of(entry: Entry) -> str:
 
 
 def with_table(text: str, entries: Sequence[Entry], topics: Topics) -> str:
-    """A document with the table anew between its marks."""
+    """The document with a new table between its marks."""
     return between(text, BEGIN, END, table(entries, topics, (PAPERS / "index.md").as_posix()))
 
 
 def with_matrices(text: str, results: Sequence[Result]) -> str:
-    """A document with the cross tables anew between their marks."""
+    """The document with new cross tables between their marks."""
     return between(text, TABLES_BEGIN, TABLES_END, "".join(map(matrix_chapter, results)))
 
 
 def between(text: str, begin: str, end: str, content: str) -> str:
-    """A document with other content between two marks."""
+    """The document with new content between two marks."""
     start, stop = text.index(begin) + len(begin), text.index(end)
     return f"{text[:start]}\n{content}{text[stop:]}"
 
 
 def matrix_chapter(result: Result) -> str:
-    """A cross table: its heat map, what was run, and what differs."""
+    """A cross table: its heat map, its runs, and the significant differences."""
     columns = "; ".join(f"{name}: {problem.says}" for name, problem in result.problems.items())
     different = [
         f"{cell.component} on {cell.problem} ({'better' if cell.difference > 0 else 'worse'} by "
@@ -202,7 +202,7 @@ def matrix_chapter(result: Result) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """In a few digits."""
+    """A number with few digits."""
     return "–" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
@@ -210,7 +210,7 @@ def p_value(p: float | None) -> str:
 
 
 def page(entry: Entry, topics: Topics) -> str:
-    """What there is to say of an entry."""
+    """The page of an entry."""
     paper = entry.paper
     source = [str(paper[key]) for key in ("authors", "venue") if key in paper]
     if "arxiv" in paper:
@@ -245,13 +245,13 @@ def page(entry: Entry, topics: Topics) -> str:
 
 
 def verdicts_of(entry: Entry) -> str:
-    """The counts of an entry's verdicts, in words."""
+    """The counts of an entry's verdicts in words."""
     found = [(mark, entry.count(verdict), verdict.value) for verdict, (mark, _) in MARKS.items()]
     return ", ".join(f"{mark} {number} {words}" for mark, number, words in found if number)
 
 
 def claims_table(entry: Entry) -> str:
-    """The claims, what the paper has and what was measured."""
+    """The table of claims: the paper's figures and the measured ones."""
     lines = [
         "| | claim | expected | paper | measured, with its 95 % interval | p, Holm |",
         "|---|---|---|---|---|---|",
@@ -261,7 +261,7 @@ def claims_table(entry: Entry) -> str:
 
 
 def facts(entry: Entry) -> list[str]:
-    """What an entry cost, and what it was computed with and from."""
+    """The cost of an entry, its hardware, and its code."""
     env = entry.environment
     several = {arm.seeds for arm in entry.arms.values()}
     number = count(entry.least_seeds, "seed")
@@ -283,13 +283,13 @@ def facts(entry: Entry) -> list[str]:
 
 
 def diverged_of(entry: Entry) -> str:
-    """The runs that have diverged."""
+    """A sentence on the diverged runs."""
     arms = [f"`{arm}` in {seeds(numbers)}" for arm, numbers in entry.diverged.items()]
     return f"diverged: {listed(arms)}"
 
 
 def short(commit: str) -> str:
-    """A commit's first digits, and whether the checkout had been edited."""
+    """An abbreviated commit, marked if the checkout had been edited."""
     return commit[:10] + ("+" if commit.endswith("+") else "")
 
 
@@ -308,5 +308,5 @@ def _row(claim: ClaimEntry) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that cannot break a table."""
+    """Text escaped for a table cell."""
     return " ".join(text.replace("|", "\\|").split())

@@ -1,4 +1,4 @@
-"""The figures of a report, at a size fit for a paper, in colours that can be read on light and dark."""
+"""The figures of a report, sized for a paper, in colours readable on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Figure:
     """One figure.
 
     Attributes:
-        name: its files' stem.
+        name: file stem.
         title: its heading.
-        caption: what it shows.
-        svg: as text; its ink is ``INK``.
-        png: as bytes, on white.
+        caption: its caption.
+        svg: SVG text; the ink colour is ``INK``.
+        png: PNG bytes, on white.
     """
 
     name: str
@@ -52,11 +52,11 @@ def make_figures(
     """All figures of a report.
 
     Args:
-        entry: the judged reproduction, with the curves of the first figure.
-        arms: the experiment's.
+        entry: the judged reproduction, with curves of the first figure.
+        arms: the experiment's arms.
         reading: its runs.
-        metrics: those the claims speak of, which come first.
-        headline: what the first figure shows.
+        metrics: the metrics of the claims, which come first.
+        headline: the content of the first figure.
     """
     bands = collect(reading)
     colors = arm_colors(arms)
@@ -98,25 +98,25 @@ def make_figures(
 
 
 def draw_headline(curves: Curves, colors: Mapping[str, str]) -> Canvas:
-    """The first figure of a report, which an entry has the curves of."""
+    """The first figure of a report, from the curves in an entry."""
     with mpl.rc_context(STYLE):
         return curves_figure(curves, colors, columns=2, height=2.6)
 
 
 def headline_title(curves: Curves) -> str:
-    """Its heading."""
+    """The heading of that figure."""
     return "Learning curves" if curves.x == "step" else f"Curves over {curves.x}"
 
 
 def headline_caption(curves: Curves) -> str:
-    """What is drawn in it."""
+    """The caption of that figure."""
     shown = [curve for panel in curves.panels for curve in panel.arms.values()]
     lines, dots = any(curve.low for curve in shown), any(not curve.low for curve in shown)
     return " ".join([BAND] * lines + ["A dot is the one value of a seed."] * dots)
 
 
 def arm_colors(arms: Mapping[str, Arm]) -> dict[str, str]:
-    """A colour for each arm; the members of a family have shades of one, or a scale if it is the only one."""
+    """A colour for each arm: shades of one colour for a family, a scale if it is the only family."""
     families = list(dict.fromkeys(arm.family for arm in arms.values() if arm.family is not None))
     hues = cycle(PALETTE)
     shades = {family: next(hues) for family in families} if len(families) > 1 else {}
@@ -135,7 +135,7 @@ def arm_colors(arms: Mapping[str, Arm]) -> dict[str, str]:
 
 
 def shade(color: str, place: float) -> str:
-    """A colour made darker, at 0, or lighter, at 1."""
+    """A colour darkened (0) to lightened (1)."""
     target = np.zeros(3) if place < 0.5 else np.ones(3)
     weight = abs(place - 0.5)
     red, green, blue = np.array(mpl.colors.to_rgb(color)) * (1 - weight) + target * weight
@@ -143,13 +143,13 @@ def shade(color: str, place: float) -> str:
 
 
 def curves_figure(curves: Curves, colors: Mapping[str, str], columns: int, height: float) -> Canvas:
-    """A panel of curves for each metric, with one legend.
+    """A panel of curves for each metric, with a shared legend.
 
     Args:
         curves: the panels.
-        colors: of the arms, which are drawn in this order.
-        columns: how many panels lie side by side.
-        height: of a panel, in inches.
+        colors: colours of the arms, which are drawn in this order.
+        columns: number of panels side by side.
+        height: height of a panel, in inches.
     """
     panels = curves.panels
     columns = min(columns, len(panels))
@@ -170,7 +170,7 @@ def curves_figure(curves: Curves, colors: Mapping[str, str], columns: int, heigh
 
 
 def draw_panel(ax: Axes, panel: Panel, colors: Mapping[str, str], log_x: bool) -> None:
-    """The mean and the range over seeds of each arm."""
+    """Draw the mean and the range over seeds of each arm."""
     for arm, color in colors.items():
         if arm not in panel.arms:
             continue
@@ -193,7 +193,7 @@ def draw_panel(ax: Axes, panel: Panel, colors: Mapping[str, str], log_x: bool) -
 
 
 def forest_figure(entry: Entry) -> Canvas:
-    """Every comparison of every claim, each on an axis of its own."""
+    """Draw each comparison of each claim on its own axis."""
     rows = [(claim, c) for claim in entry.claims for c in claim.comparisons][:40]
     canvas = Canvas(figsize=(WIDTH, 0.42 * len(rows) + 0.3), layout="constrained")
     grid = canvas.subplots(len(rows), 1, squeeze=False)
@@ -227,7 +227,7 @@ def forest_figure(entry: Entry) -> Canvas:
 
 
 def axis_range(comparison: Comparison) -> tuple[float, float]:
-    """What an axis must show: interval, seeds and margin, with room."""
+    """The limits of an axis: interval, seeds and margin, plus a border."""
     values = [*comparison.interval, *comparison.estimate, *comparison.ends]
     values += [end for pair in comparison.values for end in pair]
     finite = [value for value in values if math.isfinite(value)]
@@ -242,7 +242,7 @@ def arms_figure(
     colors: Mapping[str, str],
     diverged: Mapping[str, Sequence[int]],
 ) -> Canvas:
-    """The last value of every run, by arm; of an arm of which runs have diverged its name says how many."""
+    """Draw the final value of every run, by arm; an arm's label counts its diverged runs."""
     shown = [arm for arm in colors if any(arm in bands[metric] for metric in metrics)]
     columns = min(2, len(metrics))
     rows = math.ceil(len(metrics) / columns)
@@ -268,7 +268,7 @@ def arms_figure(
 
 
 def save(name: str, title: str, caption: str, canvas: Canvas) -> Figure:
-    """A drawing as text for the page and as pixels for the rest."""
+    """A drawing as SVG text for the page and as PNG."""
     write: Callable[..., None] = canvas.savefig
     png = io.BytesIO()
     write(png, format="png", dpi=200, facecolor="white", metadata={"Software": None})
@@ -276,7 +276,7 @@ def save(name: str, title: str, caption: str, canvas: Canvas) -> Figure:
 
 
 def svg_of(canvas: Canvas) -> str:
-    """A drawing as text."""
+    """A drawing as SVG text."""
     write: Callable[..., None] = canvas.savefig
     svg = io.StringIO()
     with mpl.rc_context(STYLE):

@@ -1,4 +1,4 @@
-"""The index over all experiments: ``outputs/index.html``."""
+"""The index of all experiments: ``outputs/index.html``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def write_index(outputs: Path, entries: Sequence[tuple[Path, Entry]]) -> Path:
     """Write the index.
 
     Args:
-        outputs: where it goes, and what its links are relative to.
-        entries: with their files; an experiment's report lies beside its own.
+        outputs: folder of the index; its links are relative to it.
+        entries: entries with their files; an experiment's report lies in the same folder.
     """
     linked = []
     for file, entry in entries:

@@ -1,4 +1,4 @@
-"""The report of one experiment: one file that opens from disk."""
+"""The report of an experiment: a single, self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ OWN_TITLE = re.compile(r"<title>(regrun: |[^<]* · regrun<)")
 
 @dataclass(frozen=True)
 class Report:
-    """What was written.
+    """The files that were written.
 
     Attributes:
         page: the HTML file.
-        pictures: where each figure was saved as PNG, by name; its SVG lies beside it.
+        pictures: PNG file of each figure by name; its SVG lies beside it.
     """
 
     page: Path
@@ -50,9 +50,9 @@ def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Repo
     """Draw the figures and write the page.
 
     Args:
-        experiment: what was reproduced.
+        experiment: the reproduced experiment.
         reading: its runs.
-        entry: the verdicts.
+        entry: its entry.
     """
     metrics = list(dict.fromkeys(leaf.curve.metric for claim in experiment.claims for leaf in claim.measured))
     figures = make_figures(entry, experiment.arms, reading, metrics, Headline(**experiment.config["report"]))
@@ -69,12 +69,12 @@ def write_report(experiment: Experiment, reading: Reading, entry: Entry) -> Repo
 
 
 def command_of(experiment: Experiment) -> str:
-    """What one types to have it all again."""
+    """The command that repeats the reproduction."""
     return shlex.join(["regrun", "reproduce", *experiment.words])
 
 
 def render_page(entry: Entry, figures: list[Figure], metrics: list[str], command: str) -> str:
-    """The page as text."""
+    """The page as HTML."""
     shown = [name for name in metrics if any(name in arm.final for arm in entry.arms.values())]
     return (
         environment()
@@ -92,7 +92,7 @@ def render_page(entry: Entry, figures: list[Figure], metrics: list[str], command
 
 @cache
 def environment() -> Environment:
-    """The templates, and what they may call."""
+    """The template environment with its functions."""
     result = Environment(
         loader=PackageLoader("regrun.report"),
         autoescape=True,
@@ -120,13 +120,13 @@ def environment() -> Environment:
 
 
 def summary(values: Sequence[float]) -> tuple[str, str]:
-    """The last values of an arm in two lines: the mean, and the range over seeds.
+    """The final values of an arm in two lines: mean, and range over seeds.
 
-    Where some are not finite, there is no mean: how many are not, and the range of the others. Where all are
+    If some values are not finite, their number replaces the mean, and the range covers the others. If all are
     nan, the metric does not apply to the arm.
 
     Args:
-        values: of each seed.
+        values: value of each seed.
     """
     finite = [value for value in values if math.isfinite(value)]
     if all(map(math.isnan, values)):
@@ -139,14 +139,14 @@ def summary(values: Sequence[float]) -> tuple[str, str]:
 
 
 def paper_figures(paper: Mapping[str, Any]) -> str:
-    """The paper's own figures, and where they stand, in one line."""
+    """The paper's own figures and their source, in one line."""
     figures = ", ".join(f"{name} {value}" for name, value in paper.items() if name != "where")
     where = str(paper.get("where", ""))
     return f"{figures} ({where})" if figures and where else figures or where
 
 
 def interval_svg(comparison: Comparison) -> Markup:
-    """A comparison as a small drawing: the wanted region, the margin, the interval and each seed."""
+    """A comparison as an inline drawing: wanted region, margin, interval and seeds."""
     label = f"{estimate_text(Bounds(*comparison.estimate))}, wanted {comparison.wanted}"
     comparison = comparison.to_scale()
     low, high = axis_range(comparison)
@@ -178,23 +178,23 @@ def interval_svg(comparison: Comparison) -> Markup:
 
 
 def in_page(svg: str) -> Markup:
-    """A figure for the page: its ink is the page's, and its ids are its own."""
+    """A figure for the page: it takes the page's ink, and its ids are made unique."""
     body = svg[svg.index("<svg") :].replace(INK, "currentColor")
     tag, rest = body[: (end := body.index(">"))], body[end:]
     return Markup(re.sub(r' (width|height)="[^"]*"', "", tag) + rest)  # the page decides on the size
 
 
 def on_white(svg: str) -> str:
-    """A figure for a file: on white, whatever it is shown on."""
+    """A figure for a file, on a white background."""
     start = svg.index(">", svg.index("<svg")) + 1
     return f'{svg[:start]}\n <rect width="100%" height="100%" fill="white"/>{svg[start:]}'
 
 
 def write_page(page: Path, text: str) -> None:
-    """Write a page, in place of an earlier one of regrun's alone.
+    """Write a page, replacing only a page of regrun's.
 
     Raises:
-        UserError: if a file of that name is somebody else's.
+        UserError: if another file has this name.
     """
     if page.exists() and not OWN_TITLE.search(page.read_text(encoding="utf-8", errors="replace")[:2000]):
         raise UserError(

@@ -1,4 +1,4 @@
-"""A figure as a small file: whole tenths of a point, and what is drawn alike as one path."""
+"""Compact SVG: coordinates in tenths of a point, elements with equal style merged into one path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regrun.report.style import INK, STYLE
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
-SCALE = 10  # units in a point
+SCALE = 10  # units per point
 FONT_SIZE = SCALE * STYLE["font.size"]
 KEPT = ("fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width", "stroke-linecap")
 
@@ -25,10 +25,10 @@ Looks = tuple[str, str]
 
 
 def plain_svg(svg: str) -> str:
-    """A drawing of matplotlib's, on white, in a fifth of the bytes.
+    """Compress a matplotlib SVG to about a fifth of its bytes, on white.
 
     Args:
-        svg: as ``savefig`` writes curves and dots with ``svg.fonttype: none``.
+        svg: output of ``savefig`` with curves and dots, and ``svg.fonttype: none``.
     """
     root = ElementTree.fromstring(svg)
     width, height = (units(float(end)) for end in root.attrib["viewBox"].split()[2:])
@@ -64,7 +64,7 @@ def plain_svg(svg: str) -> str:
 
 
 def groups_of(paths: dict[Looks, list[str]]) -> Iterator[str]:
-    """What is drawn alike as one path, and what differs by its colour alone as one group."""
+    """Merge paths of equal style, and group paths that differ only by colour."""
     for rest, alike in groupby(paths, lambda looks: looks[1]):
         yield f"<g{rest}>"
         yield from (f'<path{color} d="{"".join(paths[color, rest])}"/>' for color, _ in alike)
@@ -72,7 +72,7 @@ def groups_of(paths: dict[Looks, list[str]]) -> Iterator[str]:
 
 
 def walk(element: Element, clip: str, place: Point) -> Iterator[Place]:
-    """The paths, uses of shapes and texts of a drawing."""
+    """The paths, shape uses and texts of a drawing."""
     if element.tag in (f"{SVG}defs", f"{SVG}clipPath"):
         return
     if found := re.fullmatch(r"url\(#(\w+)\)", element.get("clip-path", "")):
@@ -87,7 +87,7 @@ def walk(element: Element, clip: str, place: Point) -> Iterator[Place]:
 
 
 def path_of(element: Element, shapes: dict[str, Element]) -> tuple[Looks, str] | None:
-    """The looks and the course of a path or of a shape that is used; ``None`` of what is not seen."""
+    """Style and geometry of a path or a used shape; ``None`` if it is invisible."""
     shape, x, y = element, 0.0, 0.0
     if element.tag == f"{SVG}use":
         shape = shapes[element.attrib[HREF][1:]]
@@ -121,7 +121,7 @@ def path_of(element: Element, shapes: dict[str, Element]) -> tuple[Looks, str] |
 
 
 def attributes(looks: dict[str, str]) -> Looks:
-    """A style as attributes, its widths in units."""
+    """A style as attributes, with widths in units."""
     if "stroke-width" in looks:
         looks = looks | {"stroke-width": f"{SCALE * float(looks['stroke-width']):g}"}
     kept = {name: f' {name}="{looks[name]}"' for name in KEPT if name in looks}
@@ -130,13 +130,13 @@ def attributes(looks: dict[str, str]) -> Looks:
 
 
 def style_of(element: Element) -> dict[str, str]:
-    """The properties in an element's ``style``."""
+    """The properties in an element's ``style`` attribute."""
     pairs = (word.split(":", 1) for word in element.get("style", "").split(";") if ":" in word)
     return {name.strip(): value.strip() for name, value in pairs}
 
 
 def text_of(element: Element, place: Point) -> str:
-    """A text where it stands; a formula is as many as it has heights and sizes."""
+    """Texts at their positions; a formula yields one per height and size."""
     lines = []
     for (y, size), parts in groupby(
         list(element) or [element], lambda part: (start(part, "y"), style_of(part)["font-size"])
@@ -155,12 +155,12 @@ def text_of(element: Element, place: Point) -> str:
 
 
 def start(part: Element, axis: str) -> float:
-    """Where a text begins; some say it for each letter."""
+    """The start of a text; some elements give it per letter."""
     return float(part.get(axis, "0").split()[0])
 
 
 def rectangle(box: dict[str, str]) -> str:
-    """The attributes of a rectangle, in units."""
+    """A rectangle's attributes, in units."""
     return " ".join(f'{name}="{units(float(value))}"' for name, value in box.items())
 
 

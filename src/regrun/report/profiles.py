@@ -1,4 +1,4 @@
-"""Metrics whose parts have numbers for names: drawn over these numbers, after training and as it went."""
+"""Profiles: metrics whose parts are named by numbers, drawn over these numbers and over time."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from regrun.report.style import WIDTH
 from regrun.reproduction.curves import drawable
 from regrun.reproduction.reading import Reading
 
-FEWEST_PLACES = 3  # of a line
-FEWEST_ROWS, FEWEST_STEPS = 8, 4  # of a heat map
+FEWEST_PLACES = 3  # for a line
+FEWEST_ROWS, FEWEST_STEPS = 8, 4  # for a heat map
 MOST_HEAT_MAPS = 12
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One metric of one arm.
+    """A profile of one arm.
 
     Attributes:
-        places: the numbers, ascending, ``(places,)``.
-        steps: at which all parts were measured, ``(steps,)``.
-        values: of all seeds, ``(seeds, steps, places)``.
+        places: ascending numbers, ``(places,)``.
+        steps: steps at which all parts were measured, ``(steps,)``.
+        values: values of all seeds, ``(seeds, steps, places)``.
     """
 
     places: Array
@@ -38,11 +38,11 @@ class Profile:
 
 @dataclass(frozen=True)
 class Profiles:
-    """One metric of all arms, and what its numbers are.
+    """A profile of all arms, with the meaning of its numbers.
 
     Attributes:
-        axis: in words.
-        arms: by name.
+        axis: label of the numbers.
+        arms: profiles by arm.
     """
 
     axis: str
@@ -50,9 +50,9 @@ class Profiles:
 
 
 def parse_part(part: str, axis: str) -> tuple[str, float] | None:
-    """What a part's number is and the number: of ``0.25`` as ``axis`` says, of ``layer=2`` a layer.
+    """The meaning and the value of a part's number: ``0.25`` is an ``axis``, ``layer=2`` a layer.
 
-    ``None`` if it has no number for a name.
+    ``None`` if the part's name is not a number.
     """
     name, equals, value = part.rpartition("=")
     try:
@@ -62,11 +62,11 @@ def parse_part(part: str, axis: str) -> tuple[str, float] | None:
 
 
 def collect_profiles(reading: Reading, axis: str) -> dict[str, Profiles]:
-    """Every metric that has a profile, of all complete runs.
+    """Find every metric with a profile, over all complete runs.
 
     Args:
         reading: the runs.
-        axis: what bare numbers are.
+        axis: meaning of bare numbers.
     """
     axes: dict[str, str] = {}
     found: dict[str, dict[str, list[dict[float, dict[float, float]]]]] = {}
@@ -89,7 +89,7 @@ def collect_profiles(reading: Reading, axis: str) -> dict[str, Profiles]:
 
 
 def stack(seeds: Sequence[Mapping[float, Mapping[float, float]]]) -> Profile | None:
-    """The places and steps that all seeds have; ``None`` if they are too few for a line."""
+    """The places and steps common to all seeds; ``None`` if they are too few for a line."""
     places = sorted(set.intersection(*(set(seed) for seed in seeds)))
     if len(places) < FEWEST_PLACES:
         return None
@@ -101,7 +101,7 @@ def stack(seeds: Sequence[Mapping[float, Mapping[float, float]]]) -> Profile | N
 
 
 def profiles_figure(metrics: Mapping[str, Profiles], colors: Mapping[str, str]) -> Canvas:
-    """The last profile of every arm, a panel for each metric."""
+    """Draw the final profile of every arm, a panel per metric."""
     columns = min(2, len(metrics))
     rows = math.ceil(len(metrics) / columns)
     shown = [arm for arm in colors if any(arm in found.arms for found in metrics.values())]
@@ -130,7 +130,7 @@ def profiles_figure(metrics: Mapping[str, Profiles], colors: Mapping[str, str]) 
 
 
 def scale_places(ax: Axes, places: Array) -> None:
-    """A logarithmic axis where the places span decades."""
+    """Use a logarithmic x axis if the places span decades."""
     sizes = np.abs(places[places != 0])
     if len(sizes) and sizes.max() / sizes.min() > 100:
         if (places > 0).all():
@@ -140,14 +140,14 @@ def scale_places(ax: Axes, places: Array) -> None:
 
 
 def scale_values(ax: Axes, values: Array) -> None:
-    """A logarithmic axis where positive values span decades."""
+    """Use a logarithmic y axis if positive values span decades."""
     finite = values[np.isfinite(values)]
     if len(finite) and finite.min() > 0 and finite.max() / finite.min() > 100:
         ax.set_yscale("log")
 
 
 def evolution_figure(metrics: Mapping[str, Profiles], arms: Sequence[str]) -> Canvas | None:
-    """Heat maps of profiles over time, a row for each metric; ``None`` where none is long enough."""
+    """Draw heat maps of profiles over time, a row per metric; ``None`` if no profile is long enough."""
     chosen = []
     for metric, found in metrics.items():
         shown = [
@@ -185,6 +185,6 @@ def evolution_figure(metrics: Mapping[str, Profiles], arms: Sequence[str]) -> Ca
 
 
 def mark(axis: mpl.axis.Axis, values: Array) -> None:
-    """Label some rows or columns of a heat map by what they stand for."""
+    """Label some rows or columns of a heat map."""
     some = np.unique(np.linspace(0, len(values) - 1, min(5, len(values))).round().astype(int))
     axis.set_ticks(some + 0.5, [f"{values[k]:.4g}" for k in some])

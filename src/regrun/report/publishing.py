@@ -1,4 +1,4 @@
-"""What becomes of a judged reproduction: the page, the entry, the loggers, the ledger."""
+"""Publishes a judged reproduction: page, entry, loggers, ledger."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def publish(experiment: Experiment, reading: Reading, entry: Entry) -> Report:
 
 
 def entry_file(experiment: Experiment) -> Path:
-    """Where the entry of an experiment's last reproduction lies."""
+    """The file of an experiment's last entry."""
     return last_file(experiment.outputs, experiment.name, experiment.scale, experiment.variant)
 
 
 def record_in_ledger(experiment: Experiment, entry: Entry) -> None:
-    """Write the ledger's entry, with what smoke runs give."""
+    """Write the ledger's entry, with figures of smoke runs."""
     target = ledger_file(experiment.outputs, experiment.name, experiment.scale)
     OUT.print("smoke runs, twice, by which later code can be told to do the same")
     write_entry(entry.model_copy(update={"habits": habits_of(experiment)}), target)
@@ -47,7 +47,7 @@ def record_in_ledger(experiment: Experiment, entry: Entry) -> None:
 
 
 def tell_loggers(experiment: Experiment, entry: Entry, report: Report) -> None:
-    """Hand the verdicts to the loggers that keep them."""
+    """Pass the verdicts to the loggers that keep them."""
     if not experiment.config["logger"] or experiment.scale == "smoke":
         return
     from regrun.loggers import Publication
@@ -71,7 +71,7 @@ def tell_loggers(experiment: Experiment, entry: Entry, report: Report) -> None:
 
 
 def rows(entry: Entry) -> list[tuple[object, ...]]:
-    """The verdicts as a table; of a claim with several comparisons, each."""
+    """The verdicts as a table, with every comparison of a claim."""
     return [
         (
             *(claim.name, claim.says, claim.expect, claim.verdict.value),

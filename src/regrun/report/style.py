@@ -1,4 +1,4 @@
-"""How figures look: at a size fit for a paper, in colours that can be read on light and dark."""
+"""Style of figures: sized for a paper, in colours readable on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from regrun.claims import Verdict
 
 WIDTH = 6.75  # inches: two columns of a paper
-INK = "#1b1b1f"  # on a page, the page's own text colour takes its place
+INK = "#1b1b1f"  # replaced by the text colour on a page
 PALETTE = ("#3b7dd8", "#e69f00", "#12a37f", "#d0609f", "#7b5fd0", "#d55e00", "#4db3e6", "#8a8a8a")
 VERDICT_COLORS = {
     Verdict.REPRODUCED: "#12a37f",

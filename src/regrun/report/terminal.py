@@ -1,4 +1,4 @@
-"""Verdicts at the terminal: a line each, with the interval drawn."""
+"""Verdicts in the terminal, one line each, with the interval drawn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WIDTH = 29
 
 
 def verdict_table(entry: Entry) -> RenderableType:
-    """Every claim: its verdict, its quantity with the interval drawn, and why."""
+    """Print every claim: verdict, quantity with its interval drawn, and reason."""
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(overflow="fold", ratio=1)
@@ -43,7 +43,7 @@ def verdict_table(entry: Entry) -> RenderableType:
 
 
 def diverged_lines(entry: Entry) -> list[Text]:
-    """A line for each arm of which runs have diverged."""
+    """Print a line for each arm with diverged runs."""
     mark, style = DIVERGED
     return [
         Text.assemble((mark, style), f" {arm}  diverged in {seeds(numbers)}")
@@ -52,7 +52,7 @@ def diverged_lines(entry: Entry) -> list[Text]:
 
 
 def comparison_line(comparison: Comparison, claim: ClaimEntry) -> Text:
-    """The interval, drawn and in figures."""
+    """The interval, drawn and in numbers."""
     low, high = comparison.interval
     mark, style = MARKS[comparison.verdict]
     return Text.assemble(
@@ -64,7 +64,7 @@ def comparison_line(comparison: Comparison, claim: ClaimEntry) -> Text:
 
 
 def p_words(claim: ClaimEntry) -> str:
-    """The p-values, plain and corrected."""
+    """The p-values, raw and corrected."""
     if claim.p is None or claim.p_holm is None:
         return ""
     words = f"; p {p_text(claim.p)}, {p_text(claim.p_holm)} after Holm's correction"
@@ -74,12 +74,12 @@ def p_words(claim: ClaimEntry) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p-value for people."""
+    """A formatted p-value."""
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def draw(comparison: Comparison, width: int = WIDTH) -> str:
-    """An interval on a line, with the margin as a bar: ``──├──●──┤──┃──``."""
+    """An interval as a line of characters, with the margin as a bar: ``──├──●──┤──┃──``."""
     comparison = comparison.to_scale()
     low, high = comparison.interval
     middle = comparison.middle
@@ -107,7 +107,7 @@ def draw(comparison: Comparison, width: int = WIDTH) -> str:
 
 
 def summary_line(entry: Entry) -> Text:
-    """The counts."""
+    """The counts of verdicts."""
     text = Text(f"{count(len(entry.claims), 'claim')}: ")
     words = [(verdict, entry.count(verdict)) for verdict in Verdict]
     for k, (verdict, number) in enumerate([(v, n) for v, n in words if n]):
@@ -117,7 +117,7 @@ def summary_line(entry: Entry) -> Text:
 
 
 def overview(entries: Sequence[Entry]) -> Table:
-    """One line for each experiment."""
+    """Print one line per experiment."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("experiment", overflow="fold")
     for name in ("scale", "seeds", *(f"{mark} {verdict.value}" for verdict, (mark, _) in MARKS.items())):

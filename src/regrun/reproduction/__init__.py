@@ -1,1 +1,1 @@
-"""Reproducing an experiment: which runs it takes, how far they are, and what they say together."""
+"""Reproducing an experiment: its runs, their progress, and the judgement."""

@@ -1,4 +1,4 @@
-"""Arms × seeds as a sweep: what Hydra's launcher is given, and what the user sees."""
+"""Arms × seeds as a Hydra sweep."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def run_arms(
     compose: Composer,
     launcher: Launcher,
 ) -> list[JobReturn]:
-    """Run what is missing of arms × seeds.
+    """Run the missing runs of arms × seeds.
 
     Args:
-        arguments: the overrides that all share.
+        arguments: overrides shared by all runs.
         wanted: names of arms; ``None`` for all.
-        seeds: how many, from 0.
-        config: the sweep's.
-        compose: gives a job's config.
-        launcher: runs jobs.
+        seeds: number of seeds, from 0.
+        config: the sweep's config.
+        compose: composes a job's config.
+        launcher: executes jobs.
 
     Raises:
-        UserError: if an arm does not exist or cannot be composed; nothing has been started then.
+        UserError: if an arm does not exist or cannot be composed; nothing has started then.
         SweepUnfinishedError: if a run failed or was interrupted.
     """
     if not 1 <= seeds <= SEEDS:

@@ -1,4 +1,4 @@
-"""The live table of a reproduction: arm × seed, state, progress, time left."""
+"""The live table of a reproduction: status and progress of arm × seed, time left."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ MARKS = {
 
 
 class Board:
-    """Shows how far the runs are, from their records alone, whatever launcher runs them.
+    """Shows progress, read from the records alone, so it works with any launcher.
 
-    On a terminal a table that is redrawn; elsewhere a line for each run that is completed.
+    On a terminal it redraws a table; otherwise it prints a line for each completed run.
 
     Args:
         runs: all arms × seeds.
-        workers: how many run at once.
-        earlier: seconds per run of an arm, where that is known from before.
+        workers: number of parallel runs.
+        earlier: seconds per run of each arm, from an earlier reproduction.
     """
 
     def __init__(self, runs: Sequence[PlannedRun], workers: int, earlier: Mapping[str, float]) -> None:
@@ -72,7 +72,7 @@ class Board:
         self.look(announce=not self.live)
 
     def say(self, outcome: Outcome) -> None:
-        """Print how a run ended, unless the table, or the line of one that is completed, says it all."""
+        """Print how a run ended, unless the table or its completion line already shows it."""
         lasts = bool(outcome.divergence) and (self.live is not None or outcome.was_there)
         if lasts or outcome.status not in (Status.COMPLETE, Status.INTERRUPTED):
             print_outcome(outcome)
@@ -84,7 +84,7 @@ class Board:
                 self.live.update(self.render(), refresh=True)
 
     def look(self, announce: bool = False) -> None:
-        """Read how far each run is; print a line for those completed since the last look."""
+        """Read the progress of each run; print a line for runs completed since the last call."""
         before = self.progress
         self.progress = {
             run: self.progress[run]
@@ -109,7 +109,7 @@ class Board:
         return progress
 
     def summary(self) -> str:
-        """How many are complete, and how long the rest takes."""
+        """The number of complete runs, and the time left."""
         complete = sum(p.status is Status.COMPLETE for p in self.progress.values())
         per_run = seconds_per_run(self.runs, self.progress, self.earlier)
         left = seconds_left(self.runs, self.progress, per_run, self.workers)
@@ -134,7 +134,7 @@ class Board:
         return Group(table, Text(self.summary(), style="dim"))
 
     def cell(self, progress: Progress) -> Text:
-        """One run."""
+        """The table cell of one run."""
         mark, style = mark_of(progress)
         words = ""
         if progress.status is Status.COMPLETE:
@@ -145,5 +145,5 @@ class Board:
 
 
 def mark_of(progress: Progress) -> tuple[str, str]:
-    """A run's mark and its style."""
+    """The mark of a run and its style."""
     return DIVERGED if progress.diverged else MARKS[progress.status]

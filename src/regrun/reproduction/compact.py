@@ -1,7 +1,7 @@
-"""An entry as text: each figure once, and a line for each thing that one reads or compares.
+"""The compact text format of entries: each figure once, one line per item.
 
-What is written twice in an entry stands once in its file: both ends of an exact figure, the names of the
-metrics of smoke runs, the settings that several arms share. Reading gives the entry back, to the last digit.
+The file stores repeated parts of an entry once: both bounds of an exact figure, metric names of smoke runs,
+settings shared by arms. Reading restores the entry exactly.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ COLUMNS = ("steps", "mean", "low", "high")  # of a curve
 
 
 def entry_text(entry: Json) -> str:
-    """An entry's file.
+    """The text of an entry's file.
 
     Args:
-        entry: as ``Entry.model_dump_json`` has it, parsed.
+        entry: the parsed result of ``Entry.model_dump_json``.
     """
     written = {name: _PARTS[name][0](part) if name in _PARTS else part for name, part in entry.items()}
     return _lines(written) + "\n"
 
 
 def read_text(text: str) -> Json:
-    """What an entry's file says, as ``Entry.model_validate`` takes it; also of older files.
+    """Parse an entry's file into the input of ``Entry.model_validate``; reads older formats, too.
 
-    A part that is no entry's is left as it is, for the validation to name.
+    Invalid parts are passed on for the validation to report.
 
     Raises:
         ValueError: if it is not JSON.
@@ -43,7 +43,7 @@ def read_text(text: str) -> Json:
 
 
 def _lines(value: Json, indent: int = 0) -> str:
-    # What holds no mapping is one line, and so is a mapping to numbers alone.
+    # Values without mappings, and mappings to numbers, take one line.
     if isinstance(value, dict) and any(not isinstance(v, int | float) for v in value.values()):
         opening, closing = "{}"
         inside = [f"{_line(key)}: {_lines(v, indent + 1)}" for key, v in value.items()]
@@ -78,7 +78,7 @@ def _numbers(values: list[Json]) -> list[Json]:
 
 def _narrow(pair: Json) -> Json:
     low, high = pair
-    return _number(low) if str(low) == str(high) else _numbers(pair)  # 0 and -0 are two
+    return _number(low) if str(low) == str(high) else _numbers(pair)  # 0 and -0 differ
 
 
 def _wide(end: Json) -> Json:
@@ -117,7 +117,7 @@ def _with_repeats(habits: Json) -> Json:
 
 
 def _tables(smoke: Json) -> Json:
-    # Arms that follow each other and have the same metrics are one table.
+    # Consecutive arms with the same metrics form one table.
     return [
         {"metrics": metrics, "arms": {arm: _numbers(list(found.values())) for arm, found in arms}}
         for metrics, arms in groupby(smoke.items(), lambda arm: list(arm[1]))
@@ -135,7 +135,7 @@ def _runs(tables: Json) -> Json:
 
 
 def _rows(own: Json) -> Json:
-    # The arms, and each set of them, by their places, with the settings that these and no others have.
+    # Settings are grouped by the exact set of arms that have them; arms are referred to by position.
     if any(settings != sorted(set(settings)) for settings in own.values()):
         return own
     by_arms: dict[tuple[int, ...], list[str]] = {}

@@ -1,4 +1,4 @@
-"""The curves of a reproduction: those of all seeds, and the points that the first figure is drawn of."""
+"""The curves of a reproduction: all seeds, and the points of the first figure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regrun.reproduction.entry import Curve, Curves, Panel
 from regrun.reproduction.reading import Reading
 from regrun.reproduction.thinning import thinned
 
-LARGEST_DRAWN = 1e150  # beyond it an axis cannot be computed
+LARGEST_DRAWN = 1e150  # an axis cannot be computed for larger values
 CURVES_FIRST = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
 MOST_POINTS = 300  # of a figure, over all its curves
 
@@ -22,15 +22,15 @@ Bands = Mapping[str, Mapping[str, tuple[Array, Array]]]
 
 @dataclass(frozen=True)
 class Headline:
-    """What tells the story, in the first figure.
+    """What the first figure shows.
 
     Attributes:
-        curves: metrics, a panel each; none for the accuracies.
-        arms: whose curves; none for all.
-        x: what curves run over.
-        log_x: whether it lies on a logarithmic axis.
-        profile: what the parts of a metric run over, where their names are bare numbers: ``step_size/0.25``;
-            others say it themselves, ``hessian_density/eigenvalue=0.5``.
+        curves: metrics, one panel each; empty for the accuracies.
+        arms: arms to draw; empty for all.
+        x: the quantity on the x axis.
+        log_x: whether the x axis is logarithmic.
+        profile: the variable that numbers the parts of a metric, if part names are bare numbers such as
+            ``step_size/0.25``; other part names include it, ``hessian_density/eigenvalue=0.5``.
     """
 
     curves: Sequence[str] = ()
@@ -40,13 +40,13 @@ class Headline:
     profile: str = "position"
 
     def metrics(self, bands: Bands) -> list[str]:
-        """Those of the panels: the chosen ones, else the accuracies or losses, else any two."""
+        """The metrics of the panels: the chosen ones, else accuracies or losses, else any two."""
         chosen = [name for name in self.curves if name in bands]
         return chosen or [name for name in CURVES_FIRST if name in bands][:2] or list(bands)[:2]
 
 
 def collect(reading: Reading) -> Bands:
-    """The curves of all complete runs, per metric and arm, at the steps that all seeds have."""
+    """The curves of all complete runs, by metric and arm, at the steps common to all seeds."""
     runs: dict[str, list[Mapping[str, tuple[Array, Array]]]] = {}
     for run in reading.complete():
         runs.setdefault(run.arm, []).append(reading.curves(run.arm, run.seed))
@@ -61,7 +61,7 @@ def collect(reading: Reading) -> Bands:
                 for other, _ in curves:
                     steps = np.intersect1d(steps, other)
                 curves = [(steps, values[np.isin(other, steps)]) for other, values in curves]
-            if not len(steps):  # each seed has ended at a step of its own
+            if not len(steps):  # each seed ended at a different step
                 steps = np.array([max(int(other[-1]) for other, _ in ends)])
                 curves = [(steps, values[-1:]) for _, values in ends]
             bands.setdefault(metric, {})[arm] = (steps, drawable(np.stack([v for _, v in curves])))
@@ -69,13 +69,13 @@ def collect(reading: Reading) -> Bands:
 
 
 def drawable(values: Array) -> Array:
-    """Values with nan for those that are not finite, or too large for an axis."""
+    """Values with nan in place of values that are not finite or too large for an axis."""
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(values) < LARGEST_DRAWN, values, np.nan)
 
 
 def headline_curves(bands: Bands, headline: Headline) -> Curves | None:
-    """The curves of the first figure, of at most ``MOST_POINTS`` points together; ``None`` without any."""
+    """The curves of the first figure, thinned to ``MOST_POINTS`` in total; ``None`` if there are none."""
     panels = panels_of(headline.metrics(bands), bands, headline.arms)
     if not any(panel.arms for panel in panels):
         return None
@@ -83,12 +83,12 @@ def headline_curves(bands: Bands, headline: Headline) -> Curves | None:
 
 
 def panels_of(metrics: Sequence[str], bands: Bands, arms: Sequence[str] = ()) -> list[Panel]:
-    """A panel for each metric; a curve of nan alone is not in it.
+    """A panel for each metric, without curves that are all nan.
 
     Args:
-        metrics: which.
-        bands: the values of all seeds.
-        arms: whose curves; none for all.
+        metrics: the metrics to draw.
+        bands: values of all seeds.
+        arms: arms to draw; empty for all.
     """
     panels = []
     for metric in metrics:
@@ -106,11 +106,11 @@ def panels_of(metrics: Sequence[str], bands: Bands, arms: Sequence[str] = ()) ->
 
 
 def curve_of(steps: Array, values: Array) -> Curve:
-    """The mean and the range over seeds.
+    """Mean and range over seeds.
 
     Args:
         steps: ``(n,)``.
-        values: of all seeds, ``(seeds, n)``.
+        values: values of all seeds, ``(seeds, n)``.
     """
     if len(steps) == 1:
         return Curve(steps=steps.tolist(), mean=values[:, 0].tolist(), low=[], high=[])
@@ -119,7 +119,7 @@ def curve_of(steps: Array, values: Array) -> Curve:
 
 
 def spans_decades(metric: str, values: Array) -> bool:
-    """Whether a metric is drawn over a logarithmic axis: no value is negative, and they span decades."""
+    """Whether a metric needs a logarithmic axis: no negative values, spanning decades."""
     above = values[np.isfinite(values) & (values > 0)]
     if not len(above) or (values < 0).any():
         return False

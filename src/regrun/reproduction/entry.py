@@ -29,13 +29,13 @@ Pair = tuple[Number, Number]
 
 
 class StrictModel(BaseModel):
-    """Part of an entry; unknown keys are an error."""
+    """A part of an entry; unknown keys are an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Comparison(StrictModel):
-    """One comparison of a claim: the quantity, where it was wanted, and where its interval lies."""
+    """One comparison of a claim: quantity, wanted region, interval."""
 
     text: str
     wanted: str
@@ -48,11 +48,11 @@ class Comparison(StrictModel):
 
     @property
     def middle(self) -> float:
-        """The estimate, or the middle of its bounds."""
+        """The estimate, or the midpoint of its bounds."""
         return middle(*self.estimate)
 
     def to_scale(self) -> Comparison:
-        """The same divided by a power of two, where its numbers are too large, or too small, to be drawn."""
+        """A copy divided by a power of two if its numbers are too large or too small to be drawn."""
         numbers = [*self.ends, *self.estimate, *self.interval, *(end for pair in self.values for end in pair)]
         _, power = scaled(numbers)
         if power == 1:
@@ -84,11 +84,10 @@ class ClaimEntry(StrictModel):
 
 
 class ArmEntry(StrictModel):
-    """An arm: what one would type, what it came to, and what it cost.
+    """An arm: its overrides, final metrics and cost.
 
-    ``seeds`` counts the complete runs, of which ``final`` has the last metrics. ``diverged`` are the seeds
-    whose runs have diverged, complete or ended by the check of their loss; where that is not noted, as in
-    older entries, it is told from ``final``.
+    ``seeds`` counts the complete runs, and ``final`` holds their final metrics. ``diverged`` lists the seeds
+    whose runs diverged, completed or not; older entries lack it, and it is derived from ``final``.
     """
 
     overrides: list[str]
@@ -105,13 +104,13 @@ class ArmEntry(StrictModel):
 
     @property
     def diverged_by_final(self) -> list[int]:
-        """The complete runs that have diverged, counted from 0: their seeds where none is missing."""
+        """Indices of complete runs that diverged, which equal their seeds if none is missing."""
         losses = [self.final[name] for name in TRAINING_LOSSES if name in self.final]
         return [k for k in range(self.seeds) if any(not math.isfinite(v[k]) for v in losses if k < len(v))]
 
 
 class Cost(StrictModel):
-    """What the complete runs took together."""
+    """Total cost of the complete runs."""
 
     runs: int
     wall_seconds: float
@@ -119,12 +118,12 @@ class Cost(StrictModel):
 
 
 class Habits(StrictModel):
-    """What an experiment does in seconds, and with which settings it was run.
+    """Reference behaviour of an experiment in smoke runs, and its settings.
 
     Attributes:
-        smoke: final metrics of a smoke run of each arm, but for those that a second one did not repeat.
-        shared: hashes of the settings that all arms have, at the entry's own scale.
-        own: of those that an arm has besides.
+        smoke: final metrics of a smoke run of each arm, without values that a second run did not repeat.
+        shared: hashes of the settings common to all arms, at the entry's scale.
+        own: hashes of the further settings of each arm.
     """
 
     smoke: dict[str, dict[str, Number]]
@@ -132,14 +131,14 @@ class Habits(StrictModel):
     own: dict[str, list[str]]
 
     def settings(self, arm: str) -> set[str]:
-        """All of an arm."""
+        """All settings of an arm."""
         return {*self.shared, *self.own[arm]}
 
 
 class Curve(StrictModel):
-    """A metric of an arm: its mean over seeds and its least and greatest seed, at each step.
+    """A metric of an arm at each step: mean, minimum and maximum over seeds.
 
-    Where there is one step alone, ``mean`` has the value of each seed, and ``low`` and ``high`` are empty.
+    If there is a single step, ``mean`` holds the value of each seed, and ``low`` and ``high`` are empty.
     """
 
     steps: list[Number]
@@ -149,7 +148,7 @@ class Curve(StrictModel):
 
 
 class Panel(StrictModel):
-    """The curves of a metric by arm, and whether they are drawn over a logarithmic axis."""
+    """The curves of a metric by arm, and whether its axis is logarithmic."""
 
     metric: str
     log_y: bool
@@ -157,7 +156,7 @@ class Panel(StrictModel):
 
 
 class Curves(StrictModel):
-    """What the first figure shows: its panels, what they run over, and whether on a logarithmic axis."""
+    """The first figure: its panels, the quantity on the x axis, and whether that axis is logarithmic."""
 
     x: str
     log_x: bool
@@ -165,13 +164,13 @@ class Curves(StrictModel):
 
 
 class Check(StrictModel):
-    """That later code and configs do in smoke runs what they did when the entry was written.
+    """A later check that smoke runs still give the entry's figures.
 
     Attributes:
-        commit: of the checkout that did.
-        when: the day.
-        code: a hash of each component, as of an entry.
-        arms: the identity of each arm.
+        commit: commit of the checked code.
+        when: date of the check.
+        code: hash of each component, as in an entry.
+        arms: identity of each arm.
     """
 
     commit: str | None
@@ -183,11 +182,11 @@ class Check(StrictModel):
 class Entry(StrictModel):
     """A reproduction.
 
-    ``measured`` holds all that the claims need, as ``(low, high)`` of each seed: the verdicts follow from it,
-    from ``arms`` and from the claims' lines alone. ``data`` is what the runs noted about their data, ``code``
-    a hash of what each component is made of, by the name that a config has for it; ``habits`` tell whether
-    later code does the same, and ``checked`` which was the last that was found to.
-    ``curves`` are those of the first figure; older entries have none.
+    ``measured`` holds every quantity of the claims, as ``(low, high)`` per seed: verdicts depend on it, on
+    ``arms`` and on the claims' lines alone. ``data`` holds the runs' notes on their data, ``code`` a hash of
+    each component's definition, by its name in the config. ``habits`` are compared to tell whether later code
+    behaves the same, and ``checked`` is the last code that did. ``curves`` belong to the first figure; older
+    entries have none.
     """
 
     schema_version: Literal[2] = 2
@@ -211,16 +210,16 @@ class Entry(StrictModel):
     seal: str = ""
 
     def sealed(self) -> Entry:
-        """The entry with a hash of all the rest."""
+        """A copy with a hash of all other fields as its seal."""
         return self.model_copy(update={"seal": self.digest()})
 
     def digest(self) -> str:
-        """A hash of all but the seal."""
+        """A hash of all fields except the seal."""
         text = self.model_copy(update={"seal": ""}).model_dump_json(exclude=self._left_out())
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _left_out(self) -> dict[str, Any]:
-        # What entries from before there was such a thing are sealed without.
+        # Older entries were sealed without these fields.
         arms = {
             name: {"diverged"} for name, arm in self.arms.items() if arm.diverged == arm.diverged_by_final
         }
@@ -240,32 +239,32 @@ class Entry(StrictModel):
 
     @property
     def diverged(self) -> dict[str, list[int]]:
-        """The seeds whose runs have diverged, of each arm that has any."""
+        """The seeds whose runs diverged, for each arm that has any."""
         return {name: arm.diverged for name, arm in self.arms.items() if arm.diverged}
 
     def count(self, verdict: Verdict) -> int:
-        """How many claims have a verdict."""
+        """The number of claims with a verdict."""
         return sum(claim.verdict is verdict for claim in self.claims)
 
     @property
     def device(self) -> str:
-        """What the runs were computed on, in words."""
+        """The device of the runs, in words."""
         words = str(self.environment.get("device", ""))
         return words[:-1] if words.endswith(" 1 threads") else words  # as older entries have it
 
     @property
     def least_seeds(self) -> int:
-        """The fewest seeds of any arm."""
+        """The smallest number of seeds of any arm."""
         return min((arm.seeds for arm in self.arms.values()), default=0)
 
     @property
     def most_seeds(self) -> int:
-        """The most seeds of any arm."""
+        """The largest number of seeds of any arm."""
         return max((arm.seeds for arm in self.arms.values()), default=0)
 
 
 def claim_entry(judgement: Judgement) -> ClaimEntry:
-    """A judgement as it is written down."""
+    """A judgement as an entry stores it."""
     claim = judgement.claim
     return ClaimEntry(
         name=claim.name,
@@ -297,12 +296,12 @@ def _comparison(part: Part) -> Comparison:
 
 
 def measured_table(claims: list[Claim], results: Results, seeds: Mapping[str, int]) -> dict[str, list[Pair]]:
-    """All that the claims need, as far as it was measured.
+    """All measured quantities that the claims need.
 
     Args:
-        claims: the experiment's.
-        results: what was measured for a seed.
-        seeds: how many seeds each claim, by name, is judged on.
+        claims: the experiment's claims.
+        results: looks up a quantity for a seed.
+        seeds: number of seeds for each claim, by name.
     """
     table: dict[str, list[Pair]] = {}
     for claim in claims:

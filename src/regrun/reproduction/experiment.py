@@ -1,4 +1,4 @@
-"""An experiment as it is to be reproduced: its arms and its claims at a scale."""
+"""An experiment to be reproduced: its arms and claims at a scale."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from regrun.reproduction.plan import PlannedArm, PlannedRun, plan_arms, plan_run
 from regrun.runs.definitions import definition_hashes
 from regrun.sweeps.composer import composer_like
 
-# Overrides that say where and how runs are executed, and leave the experiment as it stands.
+# Overrides that say where and how runs are executed, and do not change the experiment.
 NOT_OF_THE_EXPERIMENT = (
     "trainer",
     "resources",
@@ -48,14 +48,14 @@ class Experiment:
     """An experiment at a scale, with the user's overrides.
 
     Attributes:
-        name: its config's.
+        name: name of its config.
         scale: ``smoke``, ``small`` or ``paper``.
-        overrides: the user's.
+        overrides: the user's overrides.
         config_dir: a folder of the user's own configs.
-        composed: its config without an arm, as Hydra composes it.
+        composed: its config without an arm, unresolved.
         config: the same, resolved.
-        arms: by name.
-        claims: parsed.
+        arms: its arms by name.
+        claims: its parsed claims.
     """
 
     name: str
@@ -69,15 +69,15 @@ class Experiment:
 
     @property
     def base(self) -> list[str]:
-        """The overrides that all its runs share."""
+        """The overrides shared by all its runs."""
         return [f"experiment={self.name}", f"scale={self.scale}", *self.overrides]
 
     @property
     def seeds(self) -> int:
-        """How many it is to be judged on, from 0.
+        """The number of seeds to judge it on, counted from 0.
 
         Raises:
-            UserError: if the config has something else there.
+            UserError: if the config has no valid number.
         """
         count = self.config["seeds"]
         if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= SEEDS:
@@ -86,24 +86,24 @@ class Experiment:
 
     @property
     def outputs(self) -> Path:
-        """Where its records lie."""
+        """The folder of its records."""
         return Path(self.config["outputs"])
 
     @property
     def changes(self) -> list[str]:
-        """The overrides by which it differs from the experiment as it stands."""
+        """The overrides that change the experiment."""
         return changes(self.overrides)
 
     @property
     def words(self) -> list[str]:
-        """What one types after ``regrun reproduce`` to have it, wherever it is executed."""
+        """The words after ``regrun reproduce`` that select it, wherever it is executed."""
         scale = [] if self.scale == "small" else ["--scale", self.scale]
         folder = ["--config-dir", self.config_dir] if self.config_dir else []
         return [self.name, *scale, *folder, *self.changes]
 
     @property
     def variant(self) -> str:
-        """What a file of a changed experiment is called by; empty as it stands."""
+        """A file-name part for a changed experiment; empty if unchanged."""
         return re.sub(r"[^\w.=+,~-]+", "_", ",".join(self.changes))[:LONGEST_NAME].strip("_.")
 
     @cached_property
@@ -111,7 +111,7 @@ class Experiment:
         """The config of every arm.
 
         Raises:
-            UserError: if one cannot be composed, or names what is not trusted.
+            UserError: if one cannot be composed, or names something untrusted.
         """
         shared = {*self.composed.hydra.overrides.hydra}
         with composer_like(self.composed) as composer:
@@ -121,26 +121,26 @@ class Experiment:
                 try:
                     return composer([word for word in words if word not in shared])
                 except UserError:
-                    return compose_config(words, self.config_dir)  # which says what was meant
+                    return compose_config(words, self.config_dir)  # raises with a hint
 
             return plan_arms(self.base, list(self.arms.values()), compose)
 
     @cached_property
     def code(self) -> dict[str, str]:
-        """A hash of what each component of its arms is made of, by the component's name."""
+        """A hash of the definition of each component of its arms, by the component's name."""
         return definition_hashes(
             {target for arm in self.planned.values() for _, target in find_targets(arm.config["procedure"])}
         )
 
     def runs(self, seeds: int) -> list[PlannedRun]:
-        """All arms × seeds."""
+        """All runs, arms × seeds."""
         return plan_runs(self.name, self.base, self.planned, seeds)
 
     def check_metrics(self, runs: Sequence[PlannedRun]) -> None:
-        """Check that the arms measure what the claims speak of.
+        """Check that the arms measure the metrics of the claims.
 
-        What an arm measures is read from a complete run; where there is none, its procedure is built, which
-        finds its other mistakes, too.
+        An arm's metrics are read from a complete run; if there is none, its procedure is built, which also
+        finds other mistakes.
 
         Raises:
             UserError: with the nearest right spelling.
@@ -149,7 +149,7 @@ class Experiment:
         for run in runs:
             if run.arm in known or run.record.status is not Status.COMPLETE:
                 continue
-            with suppress(DamagedError):  # another may do, and the runs will be named
+            with suppress(DamagedError):  # another run may do; damaged ones are reported later
                 known[run.arm] = [*run.record.curves(), *run.record.result()["metrics"]]
         for name, planned in self.planned.items():
             if name not in known:
@@ -163,7 +163,7 @@ class Experiment:
 
 
 def load_experiment(name: str, scale: str, overrides: Sequence[str], config_dir: str | None) -> Experiment:
-    """Read an experiment, and check all of it that can be checked without building anything.
+    """Load an experiment, with all checks that need no construction of components.
 
     Raises:
         UserError: in plain words, with the nearest right spelling.
@@ -190,7 +190,7 @@ def load_experiment(name: str, scale: str, overrides: Sequence[str], config_dir:
 
 
 def changes(overrides: Sequence[str]) -> list[str]:
-    """The overrides that change numbers, rather than say where and how runs are executed."""
+    """The overrides that change numbers, rather than where and how runs are executed."""
     return [
         word
         for word in overrides
@@ -200,7 +200,7 @@ def changes(overrides: Sequence[str]) -> list[str]:
 
 
 def check_effect(overrides: Sequence[str], arms: Mapping[str, Arm]) -> None:
-    """Raise ``UserError`` for an override that every arm sets itself, and which would change nothing."""
+    """Raise ``UserError`` for an override without effect because every arm sets the same key."""
     for word in overrides:
         key = key_of(word)
         if all(key in map(key_of, arm.overrides) for arm in arms.values()):
@@ -208,7 +208,7 @@ def check_effect(overrides: Sequence[str], arms: Mapping[str, Arm]) -> None:
 
 
 def check_headline(report: Mapping[str, Any], arms: Mapping[str, Arm]) -> None:
-    """Raise ``UserError`` for an arm of the report's first figure that does not exist."""
+    """Raise ``UserError`` if the report's first figure names an unknown arm."""
     for name in report["arms"]:
         if name not in arms:
             raise UserError(

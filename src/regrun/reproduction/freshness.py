@@ -1,4 +1,4 @@
-"""Whether an entry agrees with itself, and whether what it says is what the code of today does."""
+"""Whether an entry is consistent and still describes today's code."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TOLERANCE = 1e-6  # versions of scipy differ by less
 
 @dataclass(frozen=True)
 class Standing:
-    """What of an entry does not hold, in one line each.
+    """The faults of an entry, one line each.
 
     Attributes:
-        wrong: where it does not agree with itself.
-        runs: what of code and config is not as it was.
-        questions: what is asked otherwise.
+        wrong: internal contradictions.
+        runs: changes in code and config.
+        questions: changes in claims.
     """
 
     wrong: list[str]
@@ -32,26 +32,26 @@ class Standing:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether all of it holds."""
+        """Whether there are no faults."""
         return not (self.wrong or self.runs or self.questions)
 
     @property
     def smoke_may_tell(self) -> bool:
-        """Whether it is old, and smoke runs may show that nothing has changed by that."""
+        """Whether it is old, but smoke runs may show that the change has no effect."""
         return bool(self.runs) and not (self.wrong or self.questions)
 
     @property
     def exit_code(self) -> int:
-        """0 fresh, 1 in contradiction with itself, 3 old."""
+        """0 if fresh, 1 if contradictory, 3 if old."""
         return 1 if self.wrong else 0 if self.is_fresh else 3
 
 
 def standing(entry: Entry, experiment: Experiment) -> Standing:
-    """What of an entry does not hold today.
+    """Compare an entry with itself and with today's experiment.
 
     Args:
         entry: the entry.
-        experiment: as it is today, at the entry's scale.
+        experiment: today's experiment, at the entry's scale.
     """
     return Standing(
         list(contradictions(entry)),
@@ -61,7 +61,7 @@ def standing(entry: Entry, experiment: Experiment) -> Standing:
 
 
 def stamped(entry: Entry, experiment: Experiment) -> Entry:
-    """The entry with a note that the code and the configs of today do the same."""
+    """The entry with a note that today's code and configs behave the same."""
     check = Check(
         commit=git_commit(),
         when=time.strftime("%Y-%m-%d", time.gmtime()),
@@ -72,7 +72,7 @@ def stamped(entry: Entry, experiment: Experiment) -> Entry:
 
 
 def contradictions(entry: Entry) -> Iterator[str]:
-    """Where an entry does not agree with itself, in one line each."""
+    """Internal contradictions of an entry, one line each."""
     if entry.seal != entry.digest():
         yield "the entry was edited after it was written"
     for written, again in zip(entry.claims, judge_again(entry), strict=True):
@@ -92,7 +92,7 @@ def agree(written: ClaimEntry, again: ClaimEntry) -> bool:
 
 
 def changed_runs(entry: Entry, experiment: Experiment) -> Iterator[str]:
-    """What of code and config is neither as when the entry was written nor as when it was last checked."""
+    """Parts of code and config that differ from both the entry and its last check."""
     checked = entry.checked
     if (names := changed(entry.code, experiment.code)) and checked:
         names = changed(checked.code, experiment.code)
@@ -108,7 +108,7 @@ def changed_runs(entry: Entry, experiment: Experiment) -> Iterator[str]:
 
 
 def changed_questions(entry: Entry, experiment: Experiment) -> Iterator[str]:
-    """What is asked otherwise than when the entry was written, in one line each."""
+    """Changes in the claims since the entry was written, one line each."""
     arms = experiment.arms
     if gone := [name for name in entry.arms if name not in arms]:
         yield f"arms that are no longer there: {', '.join(gone)}"

@@ -1,8 +1,8 @@
-"""What an experiment does in seconds, by which later code can be told to do the same.
+"""Smoke runs of an experiment, by which later code is shown to behave the same.
 
-A verdict takes minutes to hours of runs, which a change of what many experiments share does not call for.
-Whether it has changed anything shows in smoke runs of every arm: they have the same figures, or they do not.
-What only large runs do, such as evaluating in several batches, they cannot show.
+Changes to shared code do not call for repeating runs of hours. Smoke runs of every arm show whether a change
+has an effect: their figures are the same, or not. They cannot show what only large runs do, such as
+evaluating in several batches.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ Figures = Mapping[str, Mapping[str, float]]
 Words = tuple[str, tuple[str, ...], str | None]
 """An experiment's name, its overrides, and a folder of the user's own configs."""
 
-TOLERANCE = 1e-4  # relative: another processor adds in another order
+TOLERANCE = 1e-4  # relative; processors add in different orders
 X86 = ("x86_64", "AMD64")
-# What it takes there for libraries to compute as on a processor without AVX512, each at its start.
+# Variables that make libraries compute as on a processor without AVX512, if set at the start.
 WITHOUT_AVX512 = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
@@ -46,7 +46,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 
 
 def habits_of(experiment: Experiment) -> Habits:
-    """What an experiment does today, less what depends on the processor.
+    """The smoke figures of an experiment today, without those that depend on the processor.
 
     Raises:
         UserError: if a smoke run fails.
@@ -65,11 +65,11 @@ def habits_of(experiment: Experiment) -> Habits:
 def changes_of_habits(
     entry: Entry, experiment: Experiment, figures_of: Callable[[Words], Figures]
 ) -> list[str]:
-    """What an experiment does not do as when its entry was written, or what cannot be told, in one line each.
+    """Differences in behaviour from an entry, or reasons why it cannot be compared, one line each.
 
     Args:
-        entry: its entry.
-        experiment: at the entry's scale.
+        entry: the experiment's entry.
+        experiment: the experiment at the entry's scale.
         figures_of: ``smoke_figures_of``, or ``apart``.
 
     Raises:
@@ -87,19 +87,19 @@ def changes_of_habits(
 
 
 def smoke_words(experiment: Experiment) -> Words:
-    """What is to be run of an experiment: as it stands, with the data where they lie."""
+    """The arguments of a smoke run: the experiment and where its data lie."""
     place = tuple(word for word in experiment.overrides if word.startswith("data_dir="))
     return experiment.name, place, experiment.config_dir
 
 
 def apart(words: Words, environment: Mapping[str, str] | None = None) -> Figures:
-    """The same as ``smoke_figures_of``, in a process of its own, with these variables in its environment."""
+    """``smoke_figures_of`` in a process of its own, with further environment variables."""
     (found,) = in_processes(smoke_figures_of, [words], environment=environment)
     return dict(found)
 
 
 def smoke_figures_of(words: Words) -> Figures:
-    """The final metrics of every arm of an experiment at smoke scale; see ``smoke_figures``."""
+    """The final metrics of every arm at smoke scale; see ``smoke_figures``."""
     name, overrides, config_dir = words
     return smoke_figures(load_experiment(name, "smoke", overrides, config_dir))
 
@@ -107,17 +107,17 @@ def smoke_figures_of(words: Words) -> Figures:
 def smoke_figures(experiment: Experiment) -> dict[str, dict[str, float]]:
     """The final metrics of every arm with seed 0, run in this process with one thread, to six digits.
 
-    Nothing of the runs is kept.
+    The runs' records are not kept.
 
     Args:
-        experiment: at smoke scale.
+        experiment: the experiment at smoke scale.
 
     Raises:
-        UserError: if a run fails; one that diverges has a figure that says so.
+        UserError: if a run fails; a diverged run has a figure that says so.
     """
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="regrun-smoke-") as folder:
-        done: dict[str, str] = {}  # arms that come to the same run share it
+        done: dict[str, str] = {}  # arms with the same run share it
         for name, planned in experiment.planned.items():
             first = done.setdefault(planned.identity(0), name)
             found[name] = found[first] if first != name else run_arm(experiment, planned, Path(folder))
@@ -134,7 +134,7 @@ def run_arm(experiment: Experiment, planned: PlannedArm, outputs: Path) -> dict[
     record = Record(directory)
     try:
         with threads(1), quiet_torch(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # whoever runs the experiment is told
+            warnings.simplefilter("ignore")  # warnings are for whoever runs the experiment
             Run(config, experiment.name, name, words, folders, directory, Display(silent=True)).execute()
     except Exception as error:
         if divergence(record):
@@ -147,13 +147,13 @@ def run_arm(experiment: Experiment, planned: PlannedArm, outputs: Path) -> dict[
 def in_processes(
     function: Any, cases: Sequence[Any], workers: int = 1, environment: Mapping[str, str] | None = None
 ) -> Iterator[Any]:
-    """What a function makes of each case, in order, each in a process that computes with one thread.
+    """Apply a function to each case in separate single-threaded processes; yields results in order.
 
     Args:
-        function: takes one argument; found by its name.
-        cases: these.
-        workers: how many at a time.
-        environment: variables that the processes have besides.
+        function: a function of one argument, importable by name.
+        cases: its arguments.
+        workers: number of parallel processes.
+        environment: further environment variables of the processes.
     """
     from joblib.externals.loky import ProcessPoolExecutor
 
@@ -167,7 +167,7 @@ def in_processes(
 
 
 def repeatable(first: Figures, second: Figures) -> dict[str, dict[str, float]]:
-    """The figures that two times the same runs agree on: not times, say."""
+    """The figures that two sets of the same runs agree on, so not times."""
     return {
         arm: {key: value for key, value in figures.items() if same(value, second[arm].get(key, math.nan))}
         for arm, figures in first.items()
@@ -175,7 +175,7 @@ def repeatable(first: Figures, second: Figures) -> dict[str, dict[str, float]]:
 
 
 def differences(before: Figures, now: Figures) -> list[str]:
-    """What smoke runs do not say any more, in one line each."""
+    """Smoke figures that have changed, one line each."""
     lines = [f"the arm {arm} is not there any more at smoke scale" for arm in before if arm not in now]
     for arm, figures in before.items():
         for key, value in figures.items() if arm in now else ():
@@ -186,5 +186,5 @@ def differences(before: Figures, now: Figures) -> list[str]:
 
 
 def same(a: float, b: float) -> bool:
-    """Whether two figures are the same but for rounding."""
+    """Whether two figures are equal up to rounding."""
     return (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-7)

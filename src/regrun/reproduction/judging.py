@@ -1,4 +1,4 @@
-"""From records to an entry, and from an entry to its verdicts again."""
+"""Makes an entry from records, and verdicts from an entry."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def judge_experiment(
     Args:
         experiment: the experiment.
         reading: its runs.
-        seeds: how many seeds each claim, by name, is judged on.
-        looks: how many times, at most, the figures are looked at.
+        seeds: number of seeds for each claim, by name.
+        looks: the maximum number of looks at the figures.
     """
     judgements = judge(experiment.claims, reading, lambda claim: seeds[claim.name], looks, reading.diverged())
     if experiment.scale != "smoke":
@@ -42,7 +42,7 @@ def make_entry(
     judgements: Sequence[Judgement],
     looks: int = 1,
 ) -> Entry:
-    """A reproduction as it is written down."""
+    """An entry from judged runs."""
     complete = reading.complete()
     manifests = [run.record.manifest() for run in complete]
     newest = max(manifests, key=lambda manifest: manifest["started"], default=None)
@@ -82,22 +82,22 @@ def make_entry(
 
 
 def commits_of(manifest: Mapping[str, Any]) -> set[str]:
-    """The commits that took part in a run, its stages included."""
+    """The commits that computed a run, including its stages."""
     parts = [manifest["environment"], *manifest.get("computed_by", [])]
     return {str(part["commit"]) for part in parts}
 
 
 def code_of(manifests: Sequence[Mapping[str, Any]], today: Mapping[str, str]) -> dict[str, str]:
-    """A hash of each component that runs were computed by, by its name; several where it was not always one.
+    """A hash of each component of the runs, by its name; several if it changed between runs.
 
     Args:
-        manifests: what the runs say of themselves.
-        today: the hashes as they are, which stand for runs that do not say.
+        manifests: the runs' ``run.json``.
+        today: today's hashes, used for runs that recorded none.
     """
     found: dict[str, set[str]] = {}
     for manifest in manifests:
         for part in manifest.get("computed_by", []):
-            # Of runs that say only which files they were computed by, these: smoke runs have to tell then.
+            # Older runs recorded only file hashes; smoke runs then decide whether the behaviour is the same.
             for name, hashed in part.get("definitions", part["code"]).items():
                 found.setdefault(name, set()).add(hashed)
     return dict(sorted({**today, **{name: " ".join(sorted(h)) for name, h in found.items()}}.items()))
@@ -131,7 +131,7 @@ def _environment(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """The runs, less those that share a record with an earlier one."""
+    """The runs, without those that share a record with an earlier one."""
     return list({run.directory: run for run in runs}.values())
 
 
@@ -139,7 +139,7 @@ def judge_again(entry: Entry) -> list[ClaimEntry]:
     """The verdicts that follow from an entry's own figures.
 
     Raises:
-        UserError: if a claim's line cannot be read.
+        UserError: if a claim cannot be parsed.
     """
     config = {
         claim.name: {
@@ -159,7 +159,7 @@ def judge_again(entry: Entry) -> list[ClaimEntry]:
 
 
 def arms_of(entry: Entry) -> dict[str, Arm]:
-    """The arms of an entry, as those of an experiment."""
+    """An entry's arms as an experiment's arms."""
     return {name: _arm(name, arm.overrides) for name, arm in entry.arms.items()}
 
 
@@ -176,7 +176,7 @@ def _arm(name: str, overrides: Sequence[str]) -> Arm:
 
 
 def complete_seeds(experiment: Experiment) -> int:
-    """How many seeds, from 0, are complete for every arm; at least the experiment's own number."""
+    """The number of seeds, from 0, complete for every arm; at least the experiment's own number."""
     count = experiment.seeds
     while True:
         following = experiment.runs(2 * count)

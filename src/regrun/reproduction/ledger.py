@@ -1,4 +1,4 @@
-"""Entries on disk: the last reproduction of each experiment, and those that are committed."""
+"""Entries on disk: the last local reproduction of each experiment, and the committed one."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def entry_name(experiment: str, scale: str, variant: str = "") -> str:
-    """A file's stem: the experiment, with the scale unless it is small, and what was overridden."""
+    """A file stem: experiment, scale unless it is small, and overrides."""
     return "-".join(word for word in (experiment, "" if scale == "small" else scale, variant) if word)
 
 
 def ledger_file(outputs: Path, experiment: str, scale: str) -> Path:
-    """Where the committed entry of an experiment lies."""
+    """File of an experiment's committed entry."""
     return outputs / "ledger" / f"{entry_name(experiment, scale)}.json"
 
 
 def last_file(outputs: Path, experiment: str, scale: str, variant: str = "") -> Path:
-    """Where the entry of the last reproduction on this machine lies."""
+    """File of the last reproduction on this machine."""
     return outputs / experiment / f"{entry_name('verdicts', scale, variant)}.json"
 
 
@@ -35,7 +35,7 @@ def read_entry(file: Path) -> Entry:
     """Read an entry.
 
     Raises:
-        UserError: if it is not one, or was edited by hand.
+        UserError: if it is not a valid entry, or was edited by hand.
     """
     from pydantic import ValidationError
 
@@ -56,7 +56,7 @@ def read_entry(file: Path) -> Entry:
 
 
 def write_entry(entry: Entry, file: Path) -> None:
-    """Write an entry, whole or not at all."""
+    """Write an entry atomically."""
     from regrun.reproduction.compact import entry_text
 
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -64,11 +64,11 @@ def write_entry(entry: Entry, file: Path) -> None:
 
 
 def entries(outputs: Path, complain: Callable[[str], None]) -> Iterator[tuple[Path, Entry]]:
-    """The newest entry of every experiment and scale: this machine's own, else the committed one.
+    """The newest entry of every experiment and scale: the local one, else the committed one.
 
     Args:
-        outputs: where they lie.
-        complain: told of each that is damaged, and left out.
+        outputs: folder of the records.
+        complain: called with a message for each damaged entry, which is left out.
     """
     found = {file.name: file for file in sorted((outputs / "ledger").glob("*.json"))}
     for file in sorted(outputs.glob("*/verdicts*.json")):
@@ -83,9 +83,9 @@ def entries(outputs: Path, complain: Callable[[str], None]) -> Iterator[tuple[Pa
 
 
 def seconds_per_arm(outputs: Path, experiment: str, scale: str) -> dict[str, float]:
-    """What a run of each arm took the last time, here or where the ledger was written; empty if unknown."""
+    """Seconds per run of each arm in the last reproduction, here or in the ledger; empty if unknown."""
     for file in (last_file(outputs, experiment, scale), ledger_file(outputs, experiment, scale)):
         if file.exists():
-            with suppress(UserError):  # it is only about time
+            with suppress(UserError):  # needed only for time estimates
                 return {name: arm.seconds for name, arm in read_entry(file).arms.items() if arm.seconds}
     return {}

@@ -1,4 +1,4 @@
-"""All arms × seeds of an experiment as runs, each with the record it has or will have."""
+"""The runs of an experiment, arms × seeds, with their records."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class PlannedRun:
 
     Attributes:
         arm: the arm's name.
-        seed: from 0.
-        overrides: what one would type, the seed included.
+        seed: the seed, from 0.
+        overrides: its overrides with the seed, as typed.
         identity: the run's fingerprint.
-        directory: its record.
+        directory: folder of the run's record.
     """
 
     arm: str
@@ -40,7 +40,7 @@ class PlannedRun:
 
     @cached_property
     def record(self) -> Record:
-        """Its record."""
+        """The run's record."""
         return Record(self.directory)
 
 
@@ -50,8 +50,8 @@ class PlannedArm:
 
     Attributes:
         arm: the arm.
-        config: resolved, with seed 0.
-        composed: the same before it was resolved.
+        config: its resolved config with seed 0.
+        composed: the same, unresolved.
     """
 
     arm: Arm
@@ -60,11 +60,11 @@ class PlannedArm:
 
     @cached_property
     def follows_seed(self) -> bool:
-        """Whether more of the config than the seed itself depends on the seed."""
+        """Whether other parts of the config depend on the seed."""
         return with_seed(self.composed, 1) != {**self.config, "seed": 1}
 
     def identity(self, seed: int) -> str:
-        """The fingerprint of the run with a seed."""
+        """The fingerprint of the run with this seed."""
         if seed and self.follows_seed:
             return fingerprint(with_seed(self.composed, seed))
         return fingerprint({**self.config, "seed": seed})
@@ -81,12 +81,12 @@ def plan_arms(base: Sequence[str], arms: Sequence[Arm], compose: Compose) -> dic
     """Compose the config of every arm.
 
     Args:
-        base: the overrides that all arms share.
-        arms: which.
-        compose: gives the config of a list of overrides.
+        base: overrides shared by all arms.
+        arms: the arms to compose.
+        compose: composes a config from overrides.
 
     Raises:
-        UserError: names the arm that cannot be composed.
+        UserError: if an arm cannot be composed, with its name.
     """
     planned = {}
     for arm in arms:
@@ -101,9 +101,9 @@ def plan_arms(base: Sequence[str], arms: Sequence[Arm], compose: Compose) -> dic
 def plan_runs(
     experiment: str, base: Sequence[str], arms: Mapping[str, PlannedArm], seeds: int
 ) -> list[PlannedRun]:
-    """The runs of all arms × seeds, seed by seed, so that what is judged early is judged on whole rows.
+    """All runs, seed by seed, so that early judgements have complete seeds.
 
-    Arms that come to the same run share it.
+    Arms with the same config share a run.
     """
     runs = []
     directories: dict[str, Path] = {}
@@ -119,10 +119,10 @@ def plan_runs(
 
 
 def choose_arms(wanted: Sequence[str] | None, arms: Mapping[str, Arm]) -> list[Arm]:
-    """The arms of these names; a family's name chooses all its members, ``None`` everything.
+    """The arms with these names; a family's name selects its members, ``None`` all arms.
 
     Raises:
-        UserError: with the nearest right spelling.
+        UserError: for an unknown name, with the nearest right spelling.
     """
     if wanted is None:
         return list(arms.values())

@@ -1,4 +1,4 @@
-"""How far each run of a reproduction is, and how long the rest will take."""
+"""The progress of each run of a reproduction, and the estimated time left."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from regrun.reproduction.plan import PlannedRun
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
-        status: as its record says.
+        status: status of its record.
         step: the last evaluated step, -1 before the first.
-        steps: how many it has, 0 where that is not known yet.
-        seconds: what it has taken so far, as of the last save.
-        pid: the process that wrote it last.
+        steps: total number of steps, 0 if unknown.
+        seconds: time taken, as of the last save.
+        pid: the last process that wrote it.
         diverged: whether it has diverged.
     """
 
@@ -33,7 +33,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """How much of it is done."""
+        """The completed fraction."""
         if self.status is Status.COMPLETE:
             return 1.0
         return min(1.0, max(0, self.step) / self.steps) if self.steps else 0.0
@@ -42,7 +42,7 @@ class Progress:
 def progress_of(record: Record) -> Progress:
     """Read a run's progress from its record.
 
-    Does not try the record's lock, so a run that died looks as if it were running.
+    It does not try the record's lock, so a run that died looks running.
     """
     try:
         manifest = record.manifest()
@@ -54,7 +54,7 @@ def progress_of(record: Record) -> Progress:
         return Progress(Status.DAMAGED if is_complete else Status.ABSENT)
     status = Status.COMPLETE if is_complete else Status(manifest["status"])
     if status is Status.COMPLETE and not is_complete:
-        status = Status.RUNNING  # about to be complete, or killed just then
+        status = Status.RUNNING  # about to complete, or killed just then
     return Progress(
         status,
         record.last_step(),
@@ -68,12 +68,12 @@ def progress_of(record: Record) -> Progress:
 def seconds_per_run(
     runs: Sequence[PlannedRun], progress: Mapping[PlannedRun, Progress], earlier: Mapping[str, float]
 ) -> dict[str, float]:
-    """What a run of each arm takes, as far as that is known.
+    """Known seconds per run of each arm.
 
     Args:
-        runs: all.
-        progress: of each.
-        earlier: seconds per run of an arm, from an earlier reproduction; used where no run is complete.
+        runs: all runs.
+        progress: progress of each run.
+        earlier: seconds per run from an earlier reproduction, for arms without a complete run.
     """
     known: dict[str, list[float]] = {}
     for run in runs:
@@ -89,9 +89,9 @@ def seconds_left(
     per_run: Mapping[str, float],
     workers: int,
 ) -> float | None:
-    """How long the rest takes on so many workers; ``None`` while nothing is known.
+    """The estimated time left with this number of workers, in seconds; ``None`` if nothing is known.
 
-    An arm that is not known yet is taken for the mean of the others.
+    Arms without an estimate are assumed to take the mean of the others.
     """
     left = [run for run in runs if progress[run].status is not Status.COMPLETE]
     if not left:
@@ -104,7 +104,7 @@ def seconds_left(
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people."""
+    """Seconds in readable form."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

@@ -1,4 +1,4 @@
-"""What the records of a reproduction say: the curves that claims are judged on."""
+"""The curves in the records of a reproduction, on which claims are judged."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Curves = Mapping[str, tuple[Array, Array]]
 
 
 class Reading:
-    """The complete runs of a plan, each read once, when it is first asked for.
+    """The complete runs of a plan, each read once on first use.
 
     Args:
-        runs: all arms × seeds.
+        runs: all runs, arms × seeds.
     """
 
     def __init__(self, runs: Sequence[PlannedRun]) -> None:
@@ -33,16 +33,16 @@ class Reading:
         self._divergence: dict[tuple[str, int], str] = {}
 
     def __call__(self, leaf: Reduction, seed: int) -> Bounds:
-        """What a claim needs of a seed.
+        """The value of a reduction for a seed.
 
-        A run that has diverged gives nan for what it does not end with, whatever it measured before.
+        A diverged run gives nan for values it does not end with, whatever it measured before.
 
         Raises:
-            NotRunError: says which run is missing, and why.
+            NotRunError: if the run or the metric is missing, with the reason.
         """
         arm, metric = leaf.curve.arm, leaf.curve.metric
         diverged = bool(self.divergence(arm, seed))
-        if diverged and self.runs[arm, seed].record.status is Status.FAILED:  # ended by the check of its loss
+        if diverged and self.runs[arm, seed].record.status is Status.FAILED:  # ended by the loss check
             return Bounds.exact(1.0 if leaf.function == DIVERGES else math.nan)
         curves = self.curves(arm, seed)
         if metric not in curves:
@@ -53,7 +53,7 @@ class Reading:
         return reduce_curve(leaf.function, leaf.arguments, steps, values)
 
     def divergence(self, arm: str, seed: int) -> str:
-        """How a run has diverged, in words; empty if it has not, or cannot be read."""
+        """How a run diverged, in words; empty if it did not, or cannot be read."""
         key = (arm, seed)
         if key not in self._divergence:
             run = self.runs.get(key)
@@ -61,7 +61,7 @@ class Reading:
         return self._divergence[key]
 
     def diverged(self) -> dict[str, list[int]]:
-        """The seeds whose runs have diverged, of each arm that has any."""
+        """The seeds whose runs diverged, for each arm that has any."""
         found: dict[str, list[int]] = {}
         for arm, seed in self.runs:
             if self.divergence(arm, seed):
@@ -72,7 +72,7 @@ class Reading:
         """``(steps, values)`` of every metric of a complete run.
 
         Raises:
-            NotRunError: if it is not complete, or not as it was when it was completed.
+            NotRunError: if the run is not complete, or its record was changed.
         """
         key = (arm, seed)
         if key not in self._curves:
@@ -95,13 +95,13 @@ class Reading:
         return True
 
     def mixed(self) -> list[tuple[PlannedRun, str]]:
-        """The complete runs that more than one code has computed, and what changed in each."""
+        """The complete runs computed by more than one version of the code, with the changes."""
         found = {run.directory: run for run in self.runs.values() if run.record.status is Status.COMPLETE}
         lines = [(run, changes(run.record.manifest().get("computed_by", []))) for run in found.values()]
         return [(run, "; ".join(changed)) for run, changed in lines if changed]
 
     def damaged(self) -> list[str]:
-        """What was changed or damaged of the records, in one line each."""
+        """Changed or damaged records, one line each."""
         lines = []
         for run in {run.directory: run for run in self.runs.values()}.values():
             if is_edited(run):
@@ -134,7 +134,7 @@ class Reading:
 
 
 def is_own(run: PlannedRun) -> bool:
-    """Whether a record says that it is that of a run; one that is damaged says nothing."""
+    """Whether a record belongs to a run; false if it is damaged."""
     try:
         return bool(run.record.manifest().get("identity", run.identity) == run.identity)
     except DamagedError:
@@ -142,7 +142,7 @@ def is_own(run: PlannedRun) -> bool:
 
 
 def is_edited(run: PlannedRun) -> bool:
-    """Whether a complete record is not as the run left it, or is that of another run."""
+    """Whether a complete record was edited, or belongs to another run."""
     record = run.record
     if record.status is not Status.COMPLETE:
         return False
@@ -150,7 +150,7 @@ def is_edited(run: PlannedRun) -> bool:
 
 
 def final_metrics(reading: Reading, run: PlannedRun) -> dict[str, float]:
-    """The last value of every metric of a run, parts (``name/...``) left out."""
+    """The last value of each metric of a run, without parts (``name/...``)."""
     curves = reading.curves(run.arm, run.seed)
     return {
         name: float(values[-1]) for name, (_, values) in curves.items() if "/" not in name and len(values)
@@ -158,5 +158,5 @@ def final_metrics(reading: Reading, run: PlannedRun) -> dict[str, float]:
 
 
 def manifests(runs: Sequence[PlannedRun]) -> list[dict[str, Any]]:
-    """What each run says of itself."""
+    """The manifest of each run."""
     return [run.record.manifest() for run in runs]

@@ -1,4 +1,4 @@
-"""Fewer points that draw the same curves, by which a figure of hundreds of kilobytes is one of ten."""
+"""Reduces the points of curves without a visible change, so figures stay small."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from regrun.claims.curves import Array
 from regrun.reproduction.entry import Curve, Curves, Panel
 
 UNSEEN = 2e-3  # of a panel's height: a fifth of a line's width
-DIGITS = 4  # of a panel's height; one less of a value on a logarithmic axis
+DIGITS = 4  # of a panel's height; one less for a value on a logarithmic axis
 
 
 def thinned(curves: Curves, most: int) -> Curves:
-    """The points that the drawn lines need, rounded to what can be seen.
+    """Select the points that the drawn lines need, rounded to visible precision.
 
-    Points are added where a line, a band's lower or its upper edge is farthest from what it would be without
-    them, as a share of the panel's height, whichever curve it is, until no distance can be seen or there are
-    ``most`` points in all. The first two points of a curve and its last one are always there.
+    Points are added greedily: the next is the one farthest from the lines drawn without it, over the means
+    and band edges of all curves, as a fraction of the panel's height. It stops when no distance is visible or
+    there are ``most`` points. The first two points and the last one of each curve are always kept.
 
     Args:
         curves: all points.
-        most: of how many points all curves together may consist.
+        most: maximum number of points over all curves.
     """
     frames = [Frame(panel, curves.log_x) for panel in curves.panels]
     polylines = {
@@ -57,11 +57,11 @@ def thinned(curves: Curves, most: int) -> Curves:
 
 
 class Frame:
-    """Where the points of a panel lie in it, as shares of its width and height.
+    """Coordinates of points in a panel, as fractions of its width and height.
 
     Args:
-        panel: what it shows.
-        log_x: whether steps lie on an axis that is linear up to the first positive one, and logarithmic then.
+        panel: the panel.
+        log_x: whether the x axis is linear up to the first positive step and logarithmic beyond.
     """
 
     def __init__(self, panel: Panel, log_x: bool) -> None:
@@ -76,13 +76,13 @@ class Frame:
         self.decimals = DIGITS - math.ceil(math.log10(self.y_ends[1] - self.y_ends[0]))
 
     def places(self, curve: Curve) -> tuple[Array, Array]:
-        """Of a curve: ``x`` as ``(n,)``, and the mean and both edges of the band as ``(3, n)``."""
+        """The points of a curve: ``x`` as ``(n,)``, and mean and band edges as ``(3, n)``."""
         x = (self._x(np.array(curve.steps)) - self.x_ends[0]) / (self.x_ends[1] - self.x_ends[0])
         y = self._y(np.array([curve.mean, curve.low, curve.high]))
         return x, (y - self.y_ends[0]) / (self.y_ends[1] - self.y_ends[0])
 
     def rounded(self, value: float) -> float:
-        """A value with as many digits as can be seen."""
+        """A value rounded to the visible digits."""
         if not math.isfinite(value):
             return value
         return float(f"{value:.{DIGITS - 1}g}") if self.log_y else round(value, self.decimals) + 0.0  # no -0
@@ -98,18 +98,18 @@ class Frame:
 
 
 def finite_ends(values: Array) -> tuple[float, float]:
-    """The least and the greatest finite value, apart."""
+    """The smallest and largest finite value, made distinct."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 class Polyline:
-    """Some points of three lines over one axis, to which the farthest other can be added.
+    """Selected points of three lines over one axis; the farthest unselected point can be added.
 
     Args:
         x: ``(n,)``, ascending.
-        y: ``(3, n)``; where nan begins and ends, the points are there from the first.
+        y: ``(3, n)``; points at the borders of nan are selected from the start.
     """
 
     def __init__(self, x: Array, y: Array) -> None:
@@ -120,11 +120,11 @@ class Polyline:
 
     @property
     def farthest(self) -> float:
-        """How far the farthest point that is left out is from the lines; -1 where none is."""
+        """The distance of the farthest unselected point from the lines; -1 if there is none."""
         return max((distance for distance, _ in self._gaps), default=-1.0)
 
     def add(self) -> None:
-        """Keep that point."""
+        """Select that point."""
         k = max(range(len(self._gaps)), key=lambda k: self._gaps[k][0])
         a, b, point = self.kept[k], self.kept[k + 1], self._gaps[k][1]
         self.kept.insert(k + 1, point)

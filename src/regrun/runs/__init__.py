@@ -1,1 +1,1 @@
-"""One run, from a config to a record."""
+"""One run, from its config to its record."""

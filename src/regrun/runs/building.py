@@ -1,4 +1,4 @@
-"""What a config names, made."""
+"""Constructs the components that a config names."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from regrun.memory import too_large
 
 
 def build(config: Mapping[str, Any]) -> tuple[Procedure, list[Logger]]:
-    """Construct the procedure, and with it every component, and the loggers.
+    """Construct the procedure, with all its components, and the loggers.
 
     Raises:
-        UserError: if a target is not trusted, or does not fit its place, or a parameter is wrong.
+        UserError: if a target is not trusted or does not fit its place, or if a parameter is wrong.
     """
     return build_procedure(config), build_loggers(config)
 
@@ -43,12 +43,12 @@ def build_loggers(config: Mapping[str, Any]) -> list[Logger]:
 
 
 def construct(nodes: Mapping[str, Any], kind: Any, group: str = "") -> dict[str, Any]:
-    """Construct what nodes of a config name, each of which must fit the same place.
+    """Construct the components of several nodes, all of the same kind.
 
     Args:
-        nodes: by name.
-        kind: what the place asks for.
-        group: where they stand, for messages.
+        nodes: configs by name.
+        kind: the expected type.
+        group: where the nodes stand, for messages.
 
     Raises:
         UserError: as ``build`` does.
@@ -61,12 +61,12 @@ def construct(nodes: Mapping[str, Any], kind: Any, group: str = "") -> dict[str,
     import hydra.utils
     from hydra.utils import instantiate
 
-    # From 1.4 on Hydra keeps a whitelist of its own, and asks for it.
+    # Hydra 1.4 has a whitelist of its own, which must be satisfied.
     whitelist = getattr(hydra.utils, "execution_whitelist", nullcontext)
     try:
         with whitelist(tuple(f"{package}.*" for package in trusted_packages())):
             return {name: instantiate(node, _convert_="all") for name, node in nodes.items()}
-    except Exception as error:  # Hydra's, or from 1.4 on a component's own, with notes
+    except Exception as error:  # an error of Hydra or, from 1.4 on, of the component, with notes
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__

@@ -1,9 +1,9 @@
-"""What components are made of, as hashes that only another behaviour changes, not other words or places.
+"""Hashes of component definitions, which change with behaviour and not with wording or location.
 
-Of each class or function that a config names: its definition, and what it mentions of its module. Of a
-paper's own code, and of a user's package, also what is imported from there. Docstrings, comments, imports and
-the names of modules do not count. What all components stand on (bases, training, tasks) is left out: whether
-that still does the same, smoke runs tell.
+A hash covers the class or function that a config names and what that uses from its module. For a paper's own
+code and a user's package, it also covers what is imported from there. Docstrings, comments, imports and
+module names do not count. Code that all components rely on (bases, training, tasks) is left out; smoke runs
+check its behaviour.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from regrun.runs.sources import NUMERICAL, definition_of, file_of, own_packages,
 
 ENGINE = ("procedures", "tasks")
 PAPERS = "regrun.papers."
-WHOLE = ("", "*")  # in place of a name of a module: all of it
+WHOLE = ("", "*")  # instead of a name: the whole module
 
 
 def definition_hashes(targets: Iterable[str]) -> dict[str, str]:
-    """A hash of what each component is made of, by the name that a config has for it.
+    """A hash of each component's definition, by its name in the config.
 
-    A file is read once in a process: what has been imported does not change with it.
+    Each file is read once per process, since imported code does not change.
 
     Args:
-        targets: dotted names, as a config has them; those that are neither regrun's components nor of a
-            package that the user trusts are left out.
+        targets: dotted names; names that are neither regrun's components nor in a package that the user
+            trusts are left out.
     """
     make_importable()
     packages = own_packages()
@@ -41,16 +41,16 @@ def definition_hashes(targets: Iterable[str]) -> dict[str, str]:
 
 
 def changed(then: Mapping[str, str], today: Mapping[str, str]) -> list[str]:
-    """The names of ``then`` whose hashes, several where it was not always one, are not all there ``today``.
+    """The names in ``then`` with a hash, or one of several, that is missing ``today``.
 
-    Where they stand today does not matter: what has been moved is the same.
+    Hashes are compared regardless of name, so code that has moved counts as unchanged.
     """
     there = {*today.values()}
     return [name for name, hashes in then.items() if not there.issuperset(hashes.split())]
 
 
 def is_component(module: str) -> bool:
-    """Whether a module defines what a config chooses, and is not what all of that stands on."""
+    """Whether a module defines components, rather than code that all components rely on."""
     package, _, rest = module.partition(".")
     part = rest.split(".")[0]
     return file_of(module) is not None and (package != "regrun" or (part in NUMERICAL and part not in ENGINE))
@@ -58,13 +58,13 @@ def is_component(module: str) -> bool:
 
 @cache
 def hash_of_definition(target: str) -> str:
-    """In hexadecimal."""
+    """The hash of one definition, in hexadecimal."""
     texts = sorted({text_of(statement) for statement in reached(*definition_of(target))})
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
 def reached(module: str, name: str) -> Iterator[ast.stmt]:
-    """The statements that a name of a module is made of, from there on."""
+    """The statements of a module that a name depends on, directly or indirectly."""
     waiting = [(module, name)]
     seen = set()
     while waiting:
@@ -84,12 +84,12 @@ def reached(module: str, name: str) -> Iterator[ast.stmt]:
 
 @dataclass(frozen=True)
 class Source:
-    """A module.
+    """A parsed module.
 
     Attributes:
-        named: its statements, by the names that they define; several where one defines a name anew.
-        unnamed: those that define none, and do something.
-        imported: module and name of what it imports from paper's or the user's own code, by its name here.
+        named: statements by the names they define; several if a name is redefined.
+        unnamed: statements that define no name but have an effect.
+        imported: module and name of each import from the paper's or the user's own code, by its local name.
     """
 
     named: Mapping[str, list[ast.stmt]]
@@ -97,14 +97,14 @@ class Source:
     imported: Mapping[str, tuple[str, str]]
 
     def statements_of(self, name: str) -> list[ast.stmt]:
-        """Those that define a name, with those that only do something; all, where nothing says which."""
+        """The statements that define a name, plus those without a name; all statements if none defines it."""
         own = self.named.get(name) or [found for several in self.named.values() for found in several]
         return [*own, *self.unnamed]
 
 
 @cache
 def read_source(module: str) -> Source:
-    """Read a module; a file is read once in a process."""
+    """Parse a module, once per process."""
     file = file_of(module)
     assert file is not None
     named: dict[str, list[ast.stmt]] = {}
@@ -129,12 +129,12 @@ def read_source(module: str) -> Source:
 
 
 def followed(module: str) -> str:
-    """From which modules what a module imports is part of it."""
+    """The prefix of modules whose imports are followed."""
     return PAPERS if package_of(module) == "regrun" else f"{package_of(module)}."
 
 
 def defined(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement of a module defines there."""
+    """The names that a module-level statement defines."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield statement.name
         return
@@ -146,7 +146,7 @@ def defined(statement: ast.stmt) -> Iterator[str]:
 
 
 def counts(statement: ast.stmt) -> bool:
-    """Whether a statement does something, and is not an import, a docstring, or nothing but these."""
+    """Whether a statement has an effect: not an import, a docstring or ``pass``."""
     if isinstance(statement, ast.Expr):
         return not (isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str))
     if isinstance(statement, ast.If):
@@ -155,7 +155,7 @@ def counts(statement: ast.stmt) -> bool:
 
 
 def text_of(node: object) -> str:
-    """A syntax tree as text that every version of Python writes alike, of statements those that count."""
+    """A syntax tree as text, the same in every Python version, without statements that do not count."""
     if isinstance(node, ast.AST):
         fields = [
             f"{name}={text_of(value)}" for name, value in ast.iter_fields(node) if value not in (None, [])

@@ -1,4 +1,4 @@
-"""What a run was computed with: versions, hardware, commit."""
+"""Versions, hardware and commit of a run."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PACKAGES = (
     "wandb",
 )
 
-LAUNCHED = {"job": "REGRUN_JOB", "log": "REGRUN_LOG"}  # what a cluster calls a run, and where it prints
+LAUNCHED = {"job": "REGRUN_JOB", "log": "REGRUN_LOG"}  # variables with a cluster job's name and log
 
 
 def describe_environment() -> dict[str, Any]:
-    """Everything a reader would ask when a number does not come out again."""
+    """Versions, hardware and commit: everything needed to explain why a number is not repeated."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -50,7 +50,7 @@ def package_version(name: str) -> str | None:
 
 
 def available_cores() -> int:
-    """Cores this process may use, which can be fewer than the machine has."""
+    """The number of cores this process may use, which can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -63,7 +63,7 @@ def cpu_model() -> str:
 
 @cache
 def cpu_info(field: str) -> str:
-    """What Linux tells of the processor in a field of ``/proc/cpuinfo``; empty elsewhere."""
+    """A field of Linux's ``/proc/cpuinfo``; empty on other systems."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith(field):
@@ -85,7 +85,7 @@ def gpu_names() -> list[str]:
 def git_commit() -> str | None:
     """The commit of the checkout regrun runs from, with ``+`` if it has been edited; else ``None``.
 
-    That something has been recorded in the ledger since is no edit of the code.
+    Changes to the ledger do not count as edits.
     """
     checkout = Path(__file__).resolve().parents[3]
     if not (checkout / ".git").exists():

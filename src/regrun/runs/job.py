@@ -1,4 +1,4 @@
-"""What Hydra calls: one job of a command, whatever the launcher, and how it ended."""
+"""The function that Hydra calls for each job, and its outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from regrun.records.divergence import divergence
 from regrun.records.record import Record, RecordBusyError, Status
 from regrun.runs.run import STOP, Run, command_line, is_first_process
 
-# A job is unpickled in workers of other processes by importing this module.
+# Worker processes unpickle a job by importing this module.
 prepare_hydra()
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -40,13 +40,13 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        label: which run, for people.
+        label: the run, for messages.
         status: the record's status.
         directory: the record.
-        exit_code: 0 complete, 1 a bug, 2 something the user can mend, 130 interrupted.
+        exit_code: 0 complete, 1 a bug, 2 a user's mistake, 130 interrupted.
         message: why it is not complete, in one line.
-        was_there: whether the run was complete before.
-        divergence: how the run has diverged, whether it is complete or failed by that; empty if it has not.
+        was_there: whether the run was complete beforehand.
+        divergence: how the run diverged, whether it completed or failed; empty if it did not.
     """
 
     label: str
@@ -59,11 +59,11 @@ class Outcome:
 
 
 def job(cfg: DictConfig) -> Outcome:
-    """What Hydra calls: execute one run. Never raises for a run that fails."""
+    """Execute one run for Hydra. Never raises if the run fails."""
     hydra: DictConfig = HydraConfig.instance().cfg.hydra  # type: ignore[union-attr]
     multirun = hydra.mode == RunMode.MULTIRUN
     packed = multirun and hydra.launcher._target_ != BASIC_LAUNCHER
-    watched = multirun and hydra.sweeper._target_ == ARMS_SWEEPER  # which shows a table of its own
+    watched = multirun and hydra.sweeper._target_ == ARMS_SWEEPER  # this sweeper shows a table of its own
     with_hydra = cfg.copy()
     with open_dict(with_hydra):
         with_hydra["hydra"] = hydra
@@ -88,7 +88,7 @@ def job(cfg: DictConfig) -> Outcome:
         go_on = f"go on with: {command_line(overrides, config_dirs(hydra))}"
         outcome = how_it_ended(error, label, directory, go_on)
         if outcome.exit_code == 1 and outcome.status is Status.FAILED and not multirun:
-            traceback.print_exc()  # a sweep has one line for each run, and the record the rest
+            traceback.print_exc()  # a sweep prints one line per run, and the record has the traceback
         return outcome
     finally:
         display.stop()
@@ -97,13 +97,13 @@ def job(cfg: DictConfig) -> Outcome:
 
 
 def how_it_ended(error: BaseException | None, label: str, directory: Path, go_on: str = "") -> Outcome:
-    """The outcome of a run that raised an error, or none.
+    """The outcome of a run that raised ``error``, or none.
 
     Args:
-        error: what it raised.
-        label: which run, for people.
+        error: the exception, if any.
+        label: the run, for messages.
         directory: the record.
-        go_on: how, if it was interrupted.
+        go_on: how to resume it, if it was interrupted.
     """
     if error is None:
         return Outcome(label, Status.COMPLETE, directory, divergence=divergence(Record(directory)))
@@ -123,19 +123,19 @@ def how_it_ended(error: BaseException | None, label: str, directory: Path, go_on
 
 @contextmanager
 def quiet_torch() -> Iterator[None]:
-    """Keep torch from advising against its own torch.jit, with which it differentiates forward."""
+    """Silence torch's deprecation warning about torch.jit, which its own forward mode uses."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         yield
 
 
 def follow(launcher: int) -> None:
-    """End this worker once its launcher is gone: nobody would, after a ``kill -9``.
+    """End this worker when its launcher has died: after a ``kill -9`` nobody else would.
 
-    A run under way saves its state first.
+    A run in progress saves its state first.
 
     Args:
-        launcher: the process that started this one.
+        launcher: process id of the parent.
     """
 
     def watch() -> None:
@@ -149,7 +149,7 @@ def follow(launcher: int) -> None:
 
 
 def label_of(experiment: str, overrides: Sequence[str]) -> str:
-    """Which run, in one line for people."""
+    """The run in one line, for messages."""
     return " ".join([experiment, *(o for o in overrides if not o.startswith("experiment="))])
 
 
@@ -161,7 +161,7 @@ def config_dirs(hydra: DictConfig) -> list[str]:
 
 @contextmanager
 def stop_on_signal() -> Iterator[None]:
-    """Let ``STOP`` take Ctrl-C, SIGTERM and SIGHUP, then hand them back."""
+    """Let ``STOP`` handle Ctrl-C, SIGTERM and SIGHUP, then restore the handlers."""
     earlier = {number: signal.getsignal(number) for number in STOP.SIGNALS}
     STOP.listen()
     try:
@@ -174,9 +174,9 @@ def stop_on_signal() -> Iterator[None]:
 
 @contextmanager
 def threads(wished: int | None) -> Iterator[None]:
-    """Compute with ``wished`` threads, then as before.
+    """Compute with ``wished`` threads, then restore the number.
 
-    ``None`` leaves torch's own number: ``OMP_NUM_THREADS``, which joblib sets to a worker's share of the
+    ``None`` keeps torch's own number: ``OMP_NUM_THREADS``, which joblib sets to a worker's share of the
     cores, or all cores.
     """
     import torch

@@ -1,4 +1,4 @@
-"""What data a complete record was made from, and whether they are those that a run would find today."""
+"""Which data a complete record was made from, and whether today's data are the same."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 
 
 def origin(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
-    """One line on the data of a record; empty if there is nothing to say.
+    """One line on a record's data; empty if there is nothing to report.
 
-    Data are read and compared only where that takes a moment: where their files are there and, if they are
-    images, have been decoded before.
+    Data are read and compared only if that is fast: their files exist and images are already decoded.
 
     Args:
-        config: the resolved config that was asked for.
-        manifest: what ``run.json`` says.
+        config: the requested config, resolved.
+        manifest: the content of ``run.json``.
     """
     made_from, now = manifest.get("data_dir"), Path(config["data_dir"]).absolute()
     before = manifest.get("data_fingerprint")
@@ -35,7 +34,7 @@ def origin(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
 
 
 def dataset_of(config: Mapping[str, Any]) -> Dataset | None:
-    """What a run trains on, if its procedure says so."""
+    """The dataset that a run trains on, if its procedure names one."""
     from regrun.data.base import Dataset
     from regrun.runs.building import construct
 
@@ -51,8 +50,8 @@ def dataset_of(config: Mapping[str, Any]) -> Dataset | None:
 
 
 def fingerprint_of(dataset: Dataset, data_dir: Path, seed: int) -> str | None:
-    """Of its data with a seed; ``None`` if it cannot be had in a moment."""
+    """The fingerprint of a dataset with a seed; ``None`` if it cannot be computed quickly."""
     try:
         return dataset.load(data_dir, seed).fingerprint() if dataset.is_at_hand(data_dir) else None
-    except (ValueError, OSError):  # they are damaged
+    except (ValueError, OSError):  # damaged data
         return None

@@ -1,4 +1,4 @@
-"""Which code computed which steps of a run: what a resumed run must not be silent about."""
+"""Which code computed which steps of a run, so that a resumed run reports changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from regrun.runs.definitions import definition_hashes
 from regrun.runs.environment import git_commit, package_version
 from regrun.runs.sources import source_hashes
 
-LIBRARIES = ("torch", "lightning", "torchmetrics", "torchvision", "numpy")  # a run's numbers depend on
+LIBRARIES = ("torch", "lightning", "torchmetrics", "torchvision", "numpy")  # they affect a run's numbers
 
 Part = dict[str, Any]
 """What computed the steps after ``after_step`` (-1 from the beginning): ``commit``; ``code``, a hash of each
@@ -20,11 +20,11 @@ source file that the numbers depend on, by module; ``definitions``, what an entr
 
 
 def part_of(procedure: Any, after_step: int) -> Part:
-    """What computes a run in this process.
+    """A description of the code that computes a run in this process.
 
     Args:
-        procedure: its config.
-        after_step: the step that it goes on from, -1 for none.
+        procedure: the procedure's config.
+        after_step: the step it resumes from, -1 for none.
     """
     targets = {target for _, target in find_targets(procedure)}
     return {
@@ -37,14 +37,14 @@ def part_of(procedure: Any, after_step: int) -> Part:
 
 
 def with_part(manifest: Mapping[str, Any], part: Part) -> list[Part]:
-    """The parts of a run that goes on with a further one.
+    """The parts of a run after it resumes with a further one.
 
-    What was computed after the step that it goes on from is forgotten, and a part that is the same as that
-    before it is none of its own. Of a run that was begun before parts were kept, the commit alone is known.
+    Parts computed after the resumed step are dropped, and a part equal to the previous one is merged with it.
+    Runs from before parts were recorded have only a commit.
 
     Args:
-        manifest: what ``run.json`` said; empty of a new run.
-        part: what is to compute the rest.
+        manifest: previous content of ``run.json``; empty for a new run.
+        part: the code that computes the rest.
     """
     if part["after_step"] < 0:
         return [part]
@@ -56,12 +56,12 @@ def with_part(manifest: Mapping[str, Any], part: Part) -> list[Part]:
 
 
 def stage_parts(manifest: Mapping[str, Any], folder: str) -> list[Part]:
-    """The parts of a stage, as the run that begins with it keeps them."""
+    """The parts of a stage, as recorded by the run that uses it."""
     return [{**part, "stage": folder} for part in manifest.get("computed_by", [])]
 
 
 def changes(parts: Sequence[Part]) -> list[str]:
-    """What differs between the parts of a run that its numbers depend on, in one line each."""
+    """Relevant differences between the parts of a run, one line each."""
     lines = []
     own = [part for part in parts if "stage" not in part]
     for before, after in pairwise(own):
@@ -74,7 +74,7 @@ def changes(parts: Sequence[Part]) -> list[str]:
 
 
 def differing(a: Part, b: Part) -> str:
-    """The modules and libraries that two parts have in different versions, in words; empty for none."""
+    """The modules and libraries whose versions differ between two parts; empty if none."""
     if not (a["code"] and b["code"]):
         same = a["commit"] == b["commit"] and not str(a["commit"]).endswith("+")
         return "" if same else f"commit {a['commit']}, then {b['commit']}"

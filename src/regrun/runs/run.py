@@ -25,20 +25,20 @@ from regrun.runs.environment import describe_environment
 from regrun.runs.origin import origin
 from regrun.runs.provenance import Part, changes, part_of, stage_parts, with_part
 
-STOP = StopRequest()  # one per process: a worker that was asked to stop begins no further run
+STOP = StopRequest()  # one per process: a worker that was asked to stop starts no further run
 
 
 class Run:
-    """One run in the making; the ``Context`` of its procedure.
+    """A run in progress; the ``Context`` of its procedure.
 
     Args:
-        config: resolved.
-        experiment: its experiment's name.
-        arm: its arm's name.
-        overrides: the task overrides it was asked for with.
+        config: the resolved config.
+        experiment: the experiment's name.
+        arm: the arm's name.
+        overrides: the task overrides it was requested with.
         config_dirs: folders of the user's own configs.
         directory: the record.
-        display: what the user sees.
+        display: progress output.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class Run:
         self.stop = STOP
 
     def is_complete(self) -> bool:
-        """Whether there is nothing to do; shows the results if so.
+        """Whether the run is complete already; prints the results if so.
 
         Raises:
-            DamagedError: if the record is not as a run leaves it.
+            DamagedError: if the record is damaged.
         """
         if self.config["force"]:
             return False
@@ -94,14 +94,14 @@ class Run:
         return True
 
     def execute(self, procedure: Procedure | None = None) -> None:
-        """Do what is left to do.
+        """Do the remaining work.
 
         Args:
             procedure: built from the config if not given.
 
         Raises:
-            UserError: for what the user can mend.
-            StoppedError: if interrupted; the record says so.
+            UserError: for a user's mistake.
+            StoppedError: if interrupted, with the record updated.
         """
         if STOP.requested:
             raise StoppedError
@@ -116,7 +116,7 @@ class Run:
         self.display.results(metrics, self.record.directory)
 
     def complete(self, metrics: dict[str, float]) -> None:
-        """The procedure has returned: close the loggers, and write the result."""
+        """Close the loggers and write the result, after the procedure has returned."""
         self.display.stop()
         for logger in self.loggers:
             logger.finish(Status.COMPLETE.value, metrics)
@@ -124,7 +124,7 @@ class Run:
             self.record.finish(metrics)
 
     def abandon(self, error: BaseException) -> BaseException:
-        """The procedure has raised: leave the record unfinished; returns the error for the user."""
+        """Leave the record unfinished after an exception; returns the error for the user."""
         self.display.stop()
         error = too_large(error) or error
         # Lightning exits on a KeyboardInterrupt.
@@ -148,7 +148,7 @@ class Run:
 
     @property
     def saved_state(self) -> Path | None:
-        """The checkpoint to resume from, unless the run is to be done anew."""
+        """The checkpoint to resume from, unless the run starts over."""
         return self.checkpoint if self.checkpoint.exists() and not self.config["force"] else None
 
     def begin(self, description: Description) -> None:
@@ -206,11 +206,11 @@ class Run:
         self.display.start(title, description.steps, description.resume_step or 0)
 
     def _look_back(self, description: Description) -> dict[str, Any]:
-        """What ``run.json`` says of earlier attempts.
+        """The earlier content of ``run.json``.
 
         Raises:
-            DamagedError: if the record is not as a run leaves it.
-            UserError: if it goes on with other data.
+            DamagedError: if the record is damaged.
+            UserError: if the run would resume with other data.
         """
         self.record.check()
         earlier = self.record.manifest()
@@ -226,7 +226,7 @@ class Run:
         return earlier
 
     def _note_changes(self) -> None:
-        """Say, and keep, where more than one code has computed the run."""
+        """Report and record it if several versions of the code have computed the run."""
         for line in changes(self.computed_by):
             if line not in self.notes:
                 self.notes.append(line)
@@ -248,12 +248,12 @@ class Run:
                 self.display.note(f"logging to {line}")
 
     def stage(self, name: str, procedure: Procedure) -> Stage:
-        """Run a part that other runs share, or find it done; see ``Context``."""
+        """Run a part that other runs share, or return it if done; see ``Context``."""
         from regrun.data.generators import untouched_generators
 
         config = {**self.config, "procedure": self.config["procedure"][name], "logger": {}, "force": False}
         directory = Path(config["outputs"]) / "stages" / f"seed{self.seed}-{fingerprint(config)}"
-        if self.config["force"]:  # what is good is kept: other runs begin with it, too
+        if self.config["force"]:  # an intact stage is kept: other runs use it, too
             config["force"] = Record(directory).is_damaged()
         while True:
             part = Run(
@@ -278,7 +278,7 @@ class Run:
             config["force"] = False
 
     def _found(self, record: Record) -> Stage:
-        """A stage that is done, once it is noted what computed it."""
+        """A completed stage; records which code computed it."""
         manifest = record.manifest()
         self.computed_by[:0] = stage_parts(manifest, str(record.directory))
         if self.begun:
@@ -308,7 +308,7 @@ class Run:
         self.display.evaluated(metrics)
 
     def recorded(self) -> dict[str, Any]:
-        """What has been logged so far; see ``Context``. Empty in processes that do not record."""
+        """A summary of what has been logged; see ``Context``. Empty in processes that do not record."""
         return self.record.recorded() if self.begun else {}
 
     def show(self, step: int, loss: float) -> None:
@@ -317,15 +317,15 @@ class Run:
 
 
 def is_first_process() -> bool:
-    """Whether this process records and prints; further ones of a distributed run only compute.
+    """Whether this process records and prints; the others of a distributed run only compute.
 
-    They are started by Lightning, or by Slurm, which numbers them by itself.
+    Lightning or Slurm starts those processes, and Slurm numbers them itself.
     """
     numbers = (("LOCAL_RANK", "SLURM_LOCALID"), ("NODE_RANK", "SLURM_NODEID"))
     return all(int(os.environ.get(own, os.environ.get(slurms, "0"))) == 0 for own, slurms in numbers)
 
 
 def command_line(overrides: list[str], folders: list[str]) -> str:
-    """The command that asks for the same run, or goes on with it: without ``force``, which starts over."""
+    """The command that repeats or resumes the run: without ``force``, which would start over."""
     asked = [override for override in overrides if not override.startswith("force=")]
     return shlex.join(["regrun", *(w for f in folders for w in ("--config-dir", f)), *asked])

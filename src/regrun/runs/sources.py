@@ -1,4 +1,4 @@
-"""Which source files the numbers of a run depend on, found by reading imports and importing nothing."""
+"""Which source files a run's numbers depend on, found by reading imports without importing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from regrun.config.whitelist import TRUSTED, make_importable, trusted_packages
 
 ROOT = Path(__file__).parents[1]
-# A change in another package leaves a run's numbers as they are.
+# Changes in other packages do not affect a run's numbers.
 NUMERICAL = (
     "augmentations",
     "contracts",
@@ -32,13 +32,13 @@ NUMERICAL = (
 
 
 def source_hashes(targets: Iterable[str]) -> dict[str, str]:
-    """A hash of every file that the named classes are made of, by module.
+    """A hash of every file that the named classes depend on, by module.
 
-    A file is read once in a process: what has been imported does not change with it.
+    Each file is read once per process, since imported code does not change.
 
     Args:
-        targets: dotted names, as a config has them; those that are neither regrun's nor of a package that the
-            user trusts are left out.
+        targets: dotted names; names that are neither regrun's nor in a package that the user trusts are left
+            out.
     """
     make_importable()
     packages = own_packages()
@@ -47,7 +47,7 @@ def source_hashes(targets: Iterable[str]) -> dict[str, str]:
 
 @cache
 def hashes_of(targets: frozenset[str]) -> dict[str, str]:
-    """See ``source_hashes``; of targets in packages that count."""
+    """``source_hashes`` for targets in relevant packages, cached."""
     found: dict[str, str] = {}
     todo = [defining_module(target) for target in targets]
     while todo:
@@ -61,12 +61,12 @@ def hashes_of(targets: frozenset[str]) -> dict[str, str]:
 
 
 def own_packages() -> set[str]:
-    """regrun, and the packages that the user trusts besides those that everybody has."""
+    """The names of regrun and of the user's trusted packages, without torch."""
     return {"regrun", *(name.split(".")[0] for name in trusted_packages()[len(TRUSTED) :])}
 
 
 def is_numerical(module: str) -> bool:
-    """Whether numbers may depend on a module: any of the user's own."""
+    """Whether numbers may depend on a module; always true for a user's module."""
     package, _, rest = module.partition(".")
     return package != "regrun" or rest.split(".")[0] in NUMERICAL
 
@@ -77,12 +77,12 @@ def package_of(module: str) -> str:
 
 
 def defining_module(name: str) -> str:
-    """The module that defines ``regrun.data.ModularArithmetic``, say, which its package re-exports."""
+    """The module that defines a name, such as ``regrun.data.ModularArithmetic``, that its package exports."""
     return definition_of(name)[0]
 
 
 def definition_of(name: str) -> tuple[str, str]:
-    """The module that defines a dotted name, and what it is called there; empty of a module itself."""
+    """The defining module of a dotted name and its name there, which is empty for a module."""
     if file_of(name) is not None:
         return name, ""
     module, _, attribute = name.rpartition(".")
@@ -94,7 +94,7 @@ def definition_of(name: str) -> tuple[str, str]:
 
 
 def file_of(module: str) -> Path | None:
-    """The source of a module; ``None`` if there is none."""
+    """The source file of a module; ``None`` if there is none."""
     package, *parts = module.split(".")
     root = root_of(package)
     if root is None:
@@ -110,7 +110,7 @@ def file_of(module: str) -> Path | None:
 
 @cache
 def root_of(package: str) -> Path | None:
-    """The folder of a package, or the file of a module that is no package; ``None`` if there is neither."""
+    """The folder of a package, or the file of a single module; ``None`` if there is neither."""
     if package == "regrun":
         return ROOT
     try:
@@ -125,13 +125,13 @@ def root_of(package: str) -> Path | None:
 
 @cache
 def hash_of(file: Path) -> str:
-    """Of a file's content, in hexadecimal."""
+    """A hash of a file's content, in hexadecimal."""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 @cache
 def re_exports(module: str, file: Path) -> dict[str, str]:
-    """The names that a module imports from its own package, and where from."""
+    """The names that a module imports from its own package, with their sources."""
     package = package_of(module)
     found: dict[str, str] = {}
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -146,7 +146,7 @@ def re_exports(module: str, file: Path) -> dict[str, str]:
 
 
 def absolute(node: ast.ImportFrom, module: str, file: Path) -> str:
-    """The module that a ``from ... import`` names, relative or not."""
+    """The absolute name of the module in a ``from ... import``."""
     if not node.level:
         return node.module or ""
     above = module.split(".")

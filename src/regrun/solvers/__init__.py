@@ -1,4 +1,4 @@
-"""Differential equations solved adaptively and differentiably, with what the solver sees laid open."""
+"""Adaptive, differentiable solvers of differential equations, with exposed step statistics."""
 
 from regrun.solvers.adaptive import ODESolver, SDESolver
 from regrun.solvers.adjoint import ContinuousAdjoint

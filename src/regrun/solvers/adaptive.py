@@ -33,8 +33,8 @@ class ODESolver:
         max_steps: after which a solve is given up.
         per_sample: whether each sample has step sizes of its own.
         method: the Runge-Kutta pair.
-        gradient: how gradients pass.
-        controller: of the step size.
+        gradient: method of differentiation.
+        controller: controller of the step size.
     """
 
     rtol: float = 1e-6
@@ -64,7 +64,6 @@ class ODESolver:
         dense: bool = False,
         norm: Norm | None = None,
     ) -> Solution:
-        """See ``odeint``."""
         return odeint(
             f,
             y0,
@@ -92,7 +91,7 @@ class SDESolver:
         atol: absolute tolerance of a step.
         first_step: the first step's size, a hundredth of the interval if not given.
         max_steps: after which a solve is given up.
-        controller: of the step size.
+        controller: controller of the step size.
     """
 
     rtol: float = 1e-2
@@ -120,7 +119,6 @@ class SDESolver:
         differentiable: bool = False,
         dense: bool = False,
     ) -> Solution:
-        """See ``sdeint``."""
         return sdeint(
             drift,
             diffusion,

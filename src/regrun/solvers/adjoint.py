@@ -35,8 +35,8 @@ class ContinuousAdjoint:
     Args:
         parameters: the tensors besides the state that the field depends on; those of the field if it is a
             module.
-        rtol: of the backward solve, that of the solve itself if not given.
-        atol: as ``rtol``.
+        rtol: relative tolerance of the backward solve, by default the forward one.
+        atol: absolute tolerance, likewise.
         all_errors: whether the gradient of the parameters, an integral that nothing depends on, is part of
             the backward error; leaving it out saves evaluations (Kidger et al., arXiv 2009.09457).
     """
@@ -60,7 +60,7 @@ class ContinuousAdjoint:
             field: ``f(t, u)``.
             y: the initial state.
             times: the initial time first.
-            settings: of the solve.
+            settings: settings of the solve.
 
         Raises:
             ValueError: if gradients of the statistics are asked for.
@@ -81,12 +81,12 @@ class ContinuousAdjoint:
         return replace(solution, states=states)
 
     def tolerance(self, given: Tolerance, size: int, dtype: torch.dtype) -> Tolerance:
-        """That of the backward solve.
+        """The tolerance of the backward solve.
 
         Args:
-            given: that of the solve.
-            size: of the state together with its adjoint.
-            dtype: of both.
+            given: tolerance of the forward solve.
+            size: size of the state together with its adjoint.
+            dtype: dtype of both.
         """
         rtol = given.rtol if self.rtol is None else self.rtol
         atol = given.atol if self.atol is None else max(self.atol, torch.finfo(dtype).tiny)
@@ -109,7 +109,7 @@ class _Adjoint(torch.autograd.Function):
     ) -> Tensor:
         ctx.how, ctx.field, ctx.times, ctx.settings = how, field, times, settings
         ctx.precision = same_precision(y.device)
-        ctx.parameters = parameters  # themselves: hooks on what is saved may put others in their place
+        ctx.parameters = parameters  # not saved for backward: hooks could replace them
         ctx.save_for_backward(states, y, *parameters)
         return states.detach()
 

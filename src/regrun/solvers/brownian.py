@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Increment(NamedTuple):
-    """What a path does between two times ``s < t``.
+    """The increment of a path between two times ``s < t``.
 
     Attributes:
         w: ``W_t - W_s``, normal with variance ``t - s``.
@@ -31,11 +31,11 @@ class BrownianPath:
     approximation of Brownian motion*, SIAM J. Numer. Anal. 58 (2020).
 
     Args:
-        shape: of the motions.
-        t: where they begin.
-        generator: of the random numbers, torch's own if not given.
-        dtype: of the values.
-        device: of the values.
+        shape: shape of the motions.
+        t: initial time.
+        generator: generator of the random numbers, by default torch's own.
+        dtype: dtype of the values.
+        device: device of the values.
     """
 
     def __init__(
@@ -108,5 +108,5 @@ class BrownianPath:
 
 
 def join(left: Increment, right: Increment, length: float) -> Increment:
-    """What a path does over two adjacent intervals, the second of this length."""
+    """The increment over two adjacent intervals, the second of this length."""
     return Increment(left.w + right.w, left.area + right.area + left.w * length)

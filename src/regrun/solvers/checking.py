@@ -1,4 +1,4 @@
-"""What can be said of a solve before its first step, and of its values."""
+"""Checks of a solve before its first step, and of its values."""
 
 from __future__ import annotations
 

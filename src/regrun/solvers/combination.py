@@ -1,4 +1,4 @@
-"""Sums of scaled tensors: most of what a Runge-Kutta step does besides evaluating the field."""
+"""Sums of scaled tensors, the main cost of a Runge-Kutta step besides the field."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def combine(weights: Sequence[float], terms: Sequence[Tensor], base: Tensor | No
     """``base + sum_i weights_i terms_i``, leaving out weights that are 0.
 
     Args:
-        weights: plain numbers, not all 0 where there is no base.
+        weights: plain numbers, not all 0 if there is no base.
         terms: tensors of one shape.
         base: one more, 0 if not given.
     """

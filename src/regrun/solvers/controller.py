@@ -50,14 +50,14 @@ class Controller:
             )
 
     def factor(self, order: float, error: Number, last: Number, before: Number) -> Number:
-        """What to multiply the step by.
+        """The factor by which to multiply the step.
 
         Args:
             order: the power of the step size in the error estimate.
-            error: of this step, in units of the tolerance, at least ``LEAST_ERROR``; a number, or one per
-                sample.
-            last: of the last accepted step, 1 at first.
-            before: of the one before.
+            error: error of this step, in units of the tolerance, at least ``LEAST_ERROR``; a number, or one
+                per sample.
+            last: error of the last accepted step, 1 at first.
+            before: error of the step before that.
         """
         p, i, d = self.proportional / order, self.integral / order, self.derivative / order
         result = self.safety * error ** -(p + i + d)

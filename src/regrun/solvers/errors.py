@@ -1,4 +1,4 @@
-"""What can go wrong while a differential equation is solved: where, and what to try."""
+"""Errors of a solve, with the place and a remedy."""
 
 from __future__ import annotations
 
@@ -53,4 +53,4 @@ class UnsupportedGradientError(UserError, NotImplementedError):
 
 
 class ToleranceWarning(UserWarning):
-    """The tolerance is below what the floating-point format resolves."""
+    """Raised if the tolerance is below the resolution of the floating-point format."""

@@ -1,4 +1,4 @@
-"""How gradients pass through a solve: what is kept of a step, and what is computed anew."""
+"""Methods of differentiation: what is stored of a step, and what is recomputed."""
 
 from __future__ import annotations
 
@@ -29,18 +29,16 @@ class StepGradient(Protocol):
 
 @dataclass(frozen=True)
 class Backpropagation:
-    """The discrete adjoint: differentiates the accepted steps, and keeps what each of them computed.
+    """The discrete adjoint: differentiates the accepted steps, storing their intermediate results.
 
     Exact for the discretized solution, with step sizes as constants; derivatives of any order, also by
     forward differentiation. Memory grows with the evaluations.
     """
 
     def attempt(self, step: Attempt, y: Tensor, first: Tensor) -> Step:
-        """See ``StepGradient``."""
         return step(y, first)
 
     def accept(self, step: Attempt, taken: Step, field: Field, t: Tensor, y: Tensor) -> Step:
-        """See ``StepGradient``."""
         return taken
 
 
@@ -63,12 +61,10 @@ class Checkpointing:
         keep(self, self.parameters)
 
     def attempt(self, step: Attempt, y: Tensor, first: Tensor) -> Step:
-        """See ``StepGradient``."""
         with torch.no_grad():
             return step(y, first)
 
     def accept(self, step: Attempt, taken: Step, field: Field, t: Tensor, y: Tensor) -> Step:
-        """See ``StepGradient``."""
         parameters = parameters_of(field, self.parameters)
         if not torch.is_grad_enabled():
             return taken
@@ -114,9 +110,9 @@ def check_parameters(field: Field, given: Iterable[Tensor] | None, before: Seque
 
 
 def keep(gradient: object, parameters: Iterable[Tensor] | None) -> None:
-    """Keep parameters for good: as an iterator, such as ``model.parameters()``, they could be read once."""
+    """Store parameters as a tuple: an iterator, such as ``model.parameters()``, can be read once only."""
     if parameters is not None:
-        object.__setattr__(gradient, "parameters", tuple(parameters))  # of a frozen dataclass
+        object.__setattr__(gradient, "parameters", tuple(parameters))  # the dataclass is frozen
 
 
 def _flat(step: Step) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""From the first time to the last, with one step size for the whole batch."""
+"""Time stepping with one step size for the whole batch."""
 
 from __future__ import annotations
 
@@ -114,5 +114,5 @@ def stacked_stiffness(steps: Sequence[Step]) -> Tensor | None:
 
 
 def smallest_step(y: Tensor, t: float, end: float) -> float:
-    """What the state's format can tell from no step at all."""
+    """The smallest step that the state's format resolves."""
     return 4 * torch.finfo(y.dtype).eps * max(abs(t), abs(end))

@@ -1,4 +1,4 @@
-"""From the first time to the last, each sample of a batch with step sizes of its own."""
+"""Time stepping with separate step sizes for each sample of a batch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def march_per_sample(
         evaluations = evaluations + (method.stages - 1) * active
         error = step.error.detach().double()
         finite = error.isfinite() | ~active
-        # A sample whose trial is not finite would spoil the gradients of the others: they wait for it.
+        # A sample with a non-finite trial would spoil the others' gradients, so they wait for it.
         good = active & (error <= 1) & finite.all()
         if bool(good.any()):
             step = gradient.accept(attempt, step, field, at_time(t, y), y)

@@ -42,7 +42,7 @@ def odeint(
     dense: bool = False,
     norm: Norm | None = None,
 ) -> Solution:
-    """Solve ``du/dt = f(t, u)`` from the first of some times on, and say what it took.
+    """Solve ``du/dt = f(t, u)`` from the first of some times on, and return states and statistics.
 
     The states at these times come with the solver's own statistics, which may have gradients.
 
@@ -73,9 +73,9 @@ def odeint(
         atol: absolute tolerance of a step.
         gradient: ``Backpropagation`` (the default), ``Checkpointing`` or ``ContinuousAdjoint``; the last has
             no second derivatives, and only the first goes with ``torch.func``.
-        controller: of the step size.
+        controller: controller of the step size.
         first_step: its size; estimated, with one evaluation, if not given.
-        max_steps: how many, rejected ones included.
+        max_steps: maximum number of steps, rejected ones included.
         per_sample: whether each sample has step sizes of its own. Otherwise there is one for the whole batch,
             whose errors are pooled.
         differentiable: whether ``statistics.error`` and ``statistics.stiffness`` get gradients.

@@ -1,4 +1,4 @@
-"""Computations that are done once more for their gradient, instead of keeping what they were made of."""
+"""Recomputation in the backward pass instead of storing intermediate results."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def recomputed(
 
     Args:
         again: gives the results, differentiably, from inputs.
-        results: of the inputs.
-        inputs: what it is given.
-        parameters: what it depends on besides.
+        results: results for the inputs.
+        inputs: differentiable inputs.
+        parameters: further tensors that the results depend on.
     """
     refuse_transforms()
     connected: tuple[Tensor, ...] = _Recomputed.apply(again, results, len(inputs), *inputs, *parameters)
@@ -47,7 +47,7 @@ class _Recomputed(torch.autograd.Function):
         ctx: Any, again: Computation, results: Sequence[Tensor], count: int, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
         ctx.again, ctx.count = again, count
-        ctx.parameters = tensors[count:]  # themselves: hooks on what is saved may put others in their place
+        ctx.parameters = tensors[count:]  # not saved for backward: hooks could replace them
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
         return tuple(result.detach() for result in results)

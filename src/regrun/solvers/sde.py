@@ -79,12 +79,12 @@ def sdeint(
         atol: absolute tolerance of a step.
         path: the Brownian motion, drawn anew from torch's generator if not given.
         scalar_noise: whether all entries of a sample share one noise.
-        controller: of the step size; the default grows by at most 2.
+        controller: controller of the step size; the default grows steps by at most 2.
         first_step: its size, a hundredth of the interval if not given.
-        max_steps: how many, rejected ones included.
+        max_steps: maximum number of steps, rejected ones included.
         differentiable: whether ``statistics.error`` and ``statistics.stiffness`` get gradients.
         dense: whether to keep the accepted steps, for ``Solution.segment``.
-        norm: of an error in units of the tolerance, its root mean square if not given.
+        norm: norm of an error in units of the tolerance, by default its root mean square.
 
     Returns:
         A solution whose statistics count evaluations of the drift (there are twice as many of the diffusion),

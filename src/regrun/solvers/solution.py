@@ -1,4 +1,4 @@
-"""What a solver returns: states, and what it went through to find them."""
+"""The result of a solve: states and statistics."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Segment:
     """One accepted step, and its polynomial.
 
     Attributes:
-        t: where it begins.
+        t: start of the step.
         h: its length, negative backward in time.
         y: the state it begins with.
         stages: the stages' derivatives.
-        method: whose dense output it is; ``None`` where there is none, as for stochastic equations.
+        method: method of the dense output; ``None`` if there is none, as for stochastic equations.
     """
 
     t: float
@@ -47,13 +47,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a solve did. Of ``N`` accepted steps; with control per sample, of ``N`` rounds for each sample.
+    """Statistics of a solve with ``N`` accepted steps or, with control per sample, ``N`` rounds.
 
     Attributes:
-        evaluations: of the vector field; one number, or ``(batch,)`` with control per sample.
+        evaluations: evaluations of the vector field; one number, or ``(batch,)`` with control per sample.
         accepted: steps, as ``evaluations``.
         rejected: steps, as ``evaluations``.
-        t: where steps begin, float64 ``(N,)`` or ``(N, batch)``.
+        t: starts of the steps, float64 ``(N,)`` or ``(N, batch)``.
         h: their sizes, negative backward in time, as ``t``.
         error: local error estimates in units of the tolerance, as ``t``; differentiable if asked for.
         stiffness: ``|k_s - k_(s-1)| / |g_s - g_(s-1)|`` of the last two stages, both at the end of a step:
@@ -97,9 +97,9 @@ class Solution:
     """A solved equation.
 
     Attributes:
-        times: as asked for, float64 ``(T,)``.
+        times: requested times, float64 ``(T,)``.
         states: ``(T, *state)``, the initial state first.
-        statistics: what the solver did.
+        statistics: statistics of the solve.
         segments: the accepted steps, for ``at``, if asked for.
     """
 

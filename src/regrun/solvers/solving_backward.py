@@ -25,11 +25,11 @@ def solve_backward(
 
     Args:
         field: ``f(t, u)``.
-        states: at the times.
-        gradient: with respect to them.
-        parameters: that the field depends on.
+        states: states at the times.
+        gradient: gradient with respect to the states.
+        parameters: parameters of the field.
         times: the initial one first.
-        settings: of the solve forward, with the tolerance of that backward.
+        settings: settings of the forward solve, with the backward tolerance.
     """
     shape, size = states.shape[1:], states[0].numel()
     flow = same_time(field, len(states[0])) if settings.per_sample else field

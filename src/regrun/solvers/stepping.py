@@ -48,11 +48,11 @@ def take_step(
     Args:
         field: ``f(t, u)``.
         method: the tableau.
-        t: where the step begins: a number, or float64 ``(batch,)`` with one time per sample.
+        t: start of the step: a number, or float64 ``(batch,)`` with one time per sample.
         h: its size, as ``t``.
         y: the state there.
         first: ``f(t, y)``.
-        tolerance: for the error.
+        tolerance: tolerance of the error.
         differentiable: whether error and stiffness get gradients.
     """
     stages = [first]

@@ -16,7 +16,7 @@ class RungeKutta:
     solution at ``t + theta h``.
 
     Attributes:
-        order: of the solution that is advanced.
+        order: order of the propagated solution.
         error_order: power of ``h`` of the error estimate.
         dense_order: global order of the dense output.
         nodes: ``c_i``, after the first, which is 0.

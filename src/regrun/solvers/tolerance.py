@@ -1,4 +1,4 @@
-"""What the error of a step is measured in, and by which norm."""
+"""The tolerance and the norm of a step's error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Norm = Callable[[Tensor], Tensor]
 
 
 class Tolerance(NamedTuple):
-    """What an error is measured in: ``atol + rtol * max(|u|, |u_new|)``, entry by entry, then by a norm."""
+    """The scale of an error: ``atol + rtol * max(|u|, |u_new|)``, entry by entry, then a norm."""
 
     rtol: float
     atol: float

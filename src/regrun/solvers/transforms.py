@@ -1,4 +1,4 @@
-"""What goes on around a computation: transforms of ``torch.func``, and autocasting."""
+"""The surrounding context of a computation: ``torch.func`` transforms and autocasting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def transforming() -> bool:
 
 
 def same_precision(device: torch.device) -> Callable[[], torch.autocast]:
-    """Makes contexts that autocast as it is done now; for what is computed later, in a backward pass."""
+    """Makes contexts that autocast as now, for use in a later backward pass."""
     kind = device.type
     return partial(
         torch.autocast, kind, dtype=torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind)

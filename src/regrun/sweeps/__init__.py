@@ -1,1 +1,1 @@
-"""Many runs: composed, shared among workers, and told of."""
+"""Sweeps: many runs, composed, distributed to workers and reported."""

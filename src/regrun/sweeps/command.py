@@ -1,4 +1,4 @@
-"""A command for Hydra: a run, or a sweep of runs."""
+"""Hands a command to Hydra: one run or a sweep."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from regrun.runs.job import Outcome, job
 from regrun.runs.run import is_first_process
 from regrun.sweeps.sweep import SweepUnfinishedError
 
-# What Lightning tells the further processes of a run, which find their folder as the first one does.
+# Overrides that Lightning gives to further processes of a run, which find their folder themselves.
 OF_LIGHTNING = ("hydra.run.dir=", "hydra.job.name=", "hydra.output_subdir=")
 
 
 def run_hydra(words: list[str]) -> int:
-    """Hand the command to Hydra, once it has been checked."""
-    # Hydra's parser stumbles over -m between overrides.
+    """Check the command, and hand it to Hydra."""
+    # Hydra's parser fails on -m between overrides.
     words = [word for word in words if is_first_process() or not word.startswith(OF_LIGHTNING)]
     words.sort(key=lambda word: word not in ("-m", "--multirun"))
     options = get_args_parser().parse_args(words)
@@ -51,7 +51,7 @@ def run_hydra(words: list[str]) -> int:
     def single(cfg: object) -> None:
         outcomes.append(job(cfg))  # type: ignore[arg-type]
 
-    # Hydra would print its own errors, with hints that do not fit here; with this it raises them.
+    # Hydra then raises its errors instead of printing them with hints that do not apply here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     task = job if options.multirun else single
     if cfg is not None and not options.multirun:
@@ -80,7 +80,7 @@ def run_hydra(words: list[str]) -> int:
 
 @contextmanager
 def leaving_no_empty_folders(outputs: Path | None) -> Iterator[None]:
-    """Remove ``outputs``, and what leads to it, if this command made them and left nothing in them."""
+    """Remove ``outputs`` and its parents if this command created them and left them empty."""
     made = (
         [] if outputs is None else [folder for folder in (outputs, *outputs.parents) if not folder.exists()]
     )
@@ -93,7 +93,7 @@ def leaving_no_empty_folders(outputs: Path | None) -> Iterator[None]:
 
 
 def check_options(options: Namespace) -> None:
-    """Raise ``UserError`` for options of Hydra's that would go round regrun's own configs, or their check."""
+    """Raise ``UserError`` for options of Hydra that would bypass regrun's configs or their checks."""
     for name, instead in (
         ("config_path", "--config-dir adds a folder of your own configs"),
         ("config_name", "experiment=NAME chooses one of your own"),
@@ -106,7 +106,7 @@ def check_options(options: Namespace) -> None:
 
 
 def print_config(cfg: DictConfig, package: str | None, resolve: bool) -> int:
-    """Print a run's config as the run would have it, which Hydra's own ``--cfg job`` does not know."""
+    """Print a run's config as the run sees it, recombined; Hydra's own ``--cfg job`` cannot."""
     own = recombined(cfg)
     with open_dict(own):
         del own["hydra"]

@@ -1,4 +1,4 @@
-"""The configs of many runs: those that differ in values alone are composed once."""
+"""Composes the configs of many runs, once for all that differ only in values."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from regrun.config.scales import scale_choices
 from regrun.config.typed import config_folders
 from regrun.paths import conf_dir
 
-KEPT = 32  # configs to which values are given; one is about a megabyte
+KEPT = 32  # cached configs; one is about a megabyte
 
 
 class Composer:
     """Composes the configs of a sweep's runs.
 
-    Choosing files takes Hydra most of the time, giving values little: runs that choose the same files are
-    copies of one config, with the values that Hydra would have given them.
+    Choosing files takes Hydra most of the time, setting values little. Runs that choose the same files are
+    copies of one config, with values set as Hydra would.
 
     Args:
-        loader: Hydra's.
+        loader: Hydra's config loader.
         sweep: the sweep's own config.
     """
 
@@ -84,7 +84,7 @@ class Composer:
 
 @contextmanager
 def composer_like(composed: DictConfig) -> Iterator[Composer]:
-    """Composes configs like one that Hydra has composed outside of a sweep: with its search path, say."""
+    """A composer for configs like one composed outside a sweep, with the same search path."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base=HYDRA_VERSION_BASE):
         yield Composer(GlobalHydra.instance().config_loader(), composed)

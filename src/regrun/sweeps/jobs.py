@@ -1,4 +1,4 @@
-"""The runs of a sweep, before they are launched."""
+"""The runs of a sweep, before launch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from regrun.sweeps.composer import Composer
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep, before it is launched.
+    """A run of a sweep, before launch.
 
     Attributes:
-        overrides: what one would type.
-        label: which run, for people.
-        directory: its record.
-        force: whether it is to be run whatever the record says.
+        overrides: its overrides, as typed.
+        label: the run, for messages.
+        directory: the run's record.
+        force: whether to repeat it if it is complete.
     """
 
     overrides: tuple[str, ...]
@@ -32,13 +32,13 @@ class Job:
 
     @property
     def status(self) -> Status:
-        """Where the run stands; one that is complete and was changed since is damaged."""
+        """The run's status; a complete record that was changed since is damaged."""
         record = Record(self.directory)
         status = record.status
         return Status.DAMAGED if status is Status.COMPLETE and not record.is_intact() else status
 
     def outcome(self, was_there: bool = False) -> Outcome:
-        """How far the run has come; one that is neither complete nor absent is interrupted."""
+        """The run's outcome so far; interrupted if it is neither complete nor absent."""
         status = self.status
         if status not in (Status.COMPLETE, Status.ABSENT):
             status = Status.INTERRUPTED
@@ -47,7 +47,7 @@ class Job:
 
 
 def resolve_job(overrides: Sequence[str], compose: Composer) -> Job:
-    """A job, with the record that its config leads to.
+    """A job with the record that its config determines.
 
     Raises:
         UserError: if its config cannot be composed.

@@ -1,4 +1,4 @@
-"""Runs of a sweep that are trained together, as one stacked model: which, and how each ended."""
+"""Runs of a sweep that are trained together as one stacked model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from regrun.sweeps.jobs import Job
 
 MOST_RUNS = 64
-MOST_WEIGHTS = 1_000_000  # of a model that leaves most of a GPU idle, for engine=auto
+MOST_WEIGHTS = 1_000_000  # a larger model keeps a GPU busy; for engine=auto
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Candidate:
 
     Attributes:
         job: the run.
-        config: resolved.
-        overrides: of the task, as its record is to name them.
-        experiment: its experiment's name.
-        arm: its arm's name.
-        folders: of the user's own configs.
+        config: its resolved config.
+        overrides: its task overrides, for the record.
+        experiment: the experiment's name.
+        arm: the arm's name.
+        folders: folders of the user's own configs.
     """
 
     job: Job
@@ -59,7 +59,7 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """The same for runs whose configs differ in what a stack may differ in."""
+        """A key that is equal for runs that can share a stack."""
         procedure = dict(self.config["procedure"])
         for part in ("optimizer", "regularizers"):
             procedure[part] = without_floats(procedure.get(part))
@@ -67,7 +67,7 @@ class Candidate:
 
 
 def without_floats(node: Any) -> Any:
-    """A config with a mark in the place of every floating-point number."""
+    """A config with every float replaced by a placeholder."""
     if isinstance(node, dict):
         return {key: without_floats(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -76,15 +76,15 @@ def without_floats(node: Any) -> Any:
 
 
 def plan_stacks(jobs: Sequence[Job], compose: Composer, launches_here: bool) -> list[list[Candidate]]:
-    """The runs that are to be trained together, two at least in each stack.
+    """Group jobs into stacks of at least two runs.
 
     Args:
-        jobs: what is to be run.
-        compose: gives a job's config.
-        launches_here: whether runs are done in this process, one after another.
+        jobs: the jobs to run.
+        compose: composes a job's config.
+        launches_here: whether runs are executed in this process, one after another.
 
     Raises:
-        UserError: if the engine is not one, or stacks are asked for of other processes.
+        UserError: if the engine is unknown, or stacks are requested with a launcher of other processes.
     """
     if len(jobs) < 2 or not is_stacked(compose(jobs[0].overrides), launches_here):
         return []
@@ -108,7 +108,7 @@ def is_stacked(config: Any, launches_here: bool) -> bool:
     """Whether a run is to be stacked.
 
     Raises:
-        UserError: if the engine is asked for where it cannot be.
+        UserError: if ``engine=vmap`` is requested where it is impossible.
     """
     engine, trainer = config.engine, config.trainer
     if engine == "vmap" and not launches_here:
@@ -119,14 +119,14 @@ def is_stacked(config: Any, launches_here: bool) -> bool:
 
 
 def run_stack(stack: Sequence[Candidate], silent: bool) -> list[Outcome]:
-    """Train them together; how each ended, in order.
+    """Train a stack; returns the runs' outcomes in order.
 
     Args:
-        stack: two at least, of one key.
-        silent: whether to show no progress.
+        stack: at least two runs with equal keys.
+        silent: whether to hide progress.
 
     Raises:
-        Exception: if they are to be run one by one; says why.
+        Exception: with the reason, if the runs must be run one by one.
     """
     from regrun.procedures.stacking import Member, train_stacked
 
@@ -160,7 +160,7 @@ def run_stack(stack: Sequence[Candidate], silent: bool) -> list[Outcome]:
             for run in runs:
                 run.abandon(error)
             if isinstance(error, Exception):
-                checkpoint.unlink(missing_ok=True)  # they are to be done one by one
+                checkpoint.unlink(missing_ok=True)  # the runs are trained one by one instead
             raise
         finally:
             remove_if_empty(checkpoint.parent)
@@ -168,7 +168,7 @@ def run_stack(stack: Sequence[Candidate], silent: bool) -> list[Outcome]:
 
 
 def checkpoint_of(runs: Sequence[Run]) -> Path:
-    """Where the state of a stack lies: it is one of these runs and of no others."""
+    """The checkpoint file of a stack, which depends on exactly these runs."""
     identities = " ".join(sorted(run.identity for run in runs))
     name = hashlib.sha256(identities.encode()).hexdigest()[:10]
     return Path(runs[0].config["outputs"]).absolute() / "stacks" / name / "checkpoint.ckpt"

@@ -1,4 +1,4 @@
-"""Many runs of one command: none that is already complete, and none lost to another's failure."""
+"""Runs the jobs of a sweep: skips complete runs, and continues after failures."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from regrun.sweeps.jobs import Job
 from regrun.sweeps.stacks import Candidate, plan_stacks, run_stack
 
 MARKS = {Status.COMPLETE: ("✓", "green"), Status.INTERRUPTED: ("‖", "yellow")}
-LAUNCHES_WITHOUT_PROGRESS = 3  # a run that kills its worker each time must end some time
-LOOK_EVERY = 0.5  # seconds between looks at a run that another process is writing
+LAUNCHES_WITHOUT_PROGRESS = 3  # bounds relaunches of a run that kills its worker
+LOOK_EVERY = 0.5  # seconds between checks of a run that another process writes
 
 
 class SweepUnfinishedError(Exception):
-    """Some runs of a sweep are not complete; their reasons have been printed.
+    """Some runs of a sweep are not complete; the reasons have been printed.
 
     Args:
-        exit_code: of the command.
+        exit_code: exit code of the command.
     """
 
     def __init__(self, exit_code: int) -> None:
@@ -55,17 +55,17 @@ def run_jobs(
     compose: Composer,
     say: Callable[[Outcome], None] | None = None,
 ) -> tuple[list[Outcome], list[JobReturn]]:
-    """Run what is missing, and tell how each run ended; ``summarize`` is to follow.
+    """Run what is missing, and report how each run ended; call ``summarize`` next.
 
-    What is to be stacked is trained first. A run that another process is writing is waited for. Where a
-    launcher loses its workers, what they left is launched again, as long as that leads anywhere.
+    Stacks are trained first. Runs that another process is writing are waited for. Runs that a launcher loses
+    with its workers are launched again, as long as there is progress.
 
     Args:
-        jobs: all of the sweep.
-        launcher: runs jobs, one after another or many at once.
-        config: the sweep's.
-        compose: gives a job's config.
-        say: told of each run as it ends, or as it is known to have ended; prints a line if not given.
+        jobs: all jobs of the sweep.
+        launcher: executes jobs, one by one or in parallel.
+        config: the sweep's config.
+        compose: composes a job's config.
+        say: called with each outcome as soon as it is known; prints a line by default.
     """
     say = say or print_outcome
     outcomes: dict[Path, Outcome] = {}
@@ -94,7 +94,7 @@ def run_jobs(
             returns.append(result)
             outcome = outcome_of(result)
             if outcome.status is Status.ABSENT:
-                continue  # a stop was asked for before it began
+                continue  # a stop was requested before it began
             if outcome.status is Status.DIED:
                 broken = broken or outcome.message
             elif outcome.status is not Status.RUNNING:
@@ -123,13 +123,13 @@ def run_jobs(
 
 
 def run_stacks(stacks: Sequence[Sequence[Candidate]], silent: bool) -> Iterator[tuple[Outcome, Job]]:
-    """Train each stack; how its runs ended. One that cannot be stacked is left, with a line that says why."""
+    """Train each stack, and yield the outcomes. A stack that fails is skipped, with a line that says why."""
     for stack in stacks:
         if STOP.asked:
             return
         try:
             outcomes = run_stack(stack, silent)
-        except Exception as error:  # a mistake in one of them, or too much for the memory
+        except Exception as error:  # an error in one run, or too little memory
             OUT.print(
                 f"{count(len(stack), 'run')} not stacked: {one_line(error)}", soft_wrap=True, markup=False
             )
@@ -138,7 +138,7 @@ def run_stacks(stacks: Sequence[Sequence[Candidate]], silent: bool) -> Iterator[
 
 
 def launch(jobs: Sequence[Job], launcher: Launcher, config: DictConfig) -> tuple[list[JobReturn], str | None]:
-    """Hand jobs to the launcher; returns its results, in order, and why it broke off, if it did."""
+    """Launch jobs; returns the results in order, and the reason if the launcher broke off."""
     one_by_one = config.hydra.launcher._target_ == BASIC_LAUNCHER
     results: list[JobReturn] = []
     for batch in [[job] for job in jobs] if one_by_one else [list(jobs)]:
@@ -149,7 +149,7 @@ def launch(jobs: Sequence[Job], launcher: Launcher, config: DictConfig) -> tuple
         except UserError:
             raise
         except (Exception, KeyboardInterrupt) as error:
-            # A worker was killed, or Ctrl-C met one between two runs: the records tell how far each came.
+            # A worker was killed, or Ctrl-C came between two runs: the records say how far each got.
             if isinstance(error, KeyboardInterrupt) and not STOP.asked:
                 raise
             return results, one_line(error)
@@ -159,7 +159,7 @@ def launch(jobs: Sequence[Job], launcher: Launcher, config: DictConfig) -> tuple
 
 
 def wait_for_others(jobs: Sequence[Job]) -> None:
-    """Wait until no other process is writing the record of one of these jobs, or a stop is asked for."""
+    """Wait until no other process is writing these jobs' records, or a stop is requested."""
     said = False
     with patience():
         while not STOP.asked:
@@ -173,7 +173,7 @@ def wait_for_others(jobs: Sequence[Job]) -> None:
 
 
 def outcome_of(result: JobReturn) -> Outcome:
-    """What a launcher's result says; a job that never reached its run counts as failed."""
+    """The outcome in a launcher's result; a job that never started its run counts as failed."""
     value: Any = result._return_value
     if isinstance(value, Outcome):
         return value
@@ -182,7 +182,7 @@ def outcome_of(result: JobReturn) -> Outcome:
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """One line on how a run ended."""
+    """Print how a run ended, in one line."""
     mark, style = MARKS.get(outcome.status, ("✗", "red"))
     words = "already complete" if outcome.was_there else outcome.status.value
     if outcome.divergence:
@@ -194,9 +194,9 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def summarize(outcomes: Sequence[Outcome], total: int) -> None:
-    """The counts; raises ``SweepUnfinishedError`` unless every run is complete.
+    """Print the counts; raises ``SweepUnfinishedError`` unless every run is complete.
 
-    What has diverged counts as that, whether it is complete or was ended by the check of its loss.
+    A diverged run counts as diverged, whether it completed or the loss check ended it.
     """
     counts = dict.fromkeys(("complete", "already complete", "diverged", "failed", "interrupted"), 0)
     for outcome in outcomes:
@@ -210,7 +210,7 @@ def summarize(outcomes: Sequence[Outcome], total: int) -> None:
 
 
 def how_it_counts(outcome: Outcome) -> str:
-    """As what a run counts in a sweep's last line."""
+    """The category of a run in the sweep's last line."""
     if outcome.divergence:
         return "diverged"
     if outcome.status is Status.COMPLETE:
@@ -220,7 +220,7 @@ def how_it_counts(outcome: Outcome) -> str:
 
 @cache
 def stop_file() -> Path:
-    """The file by which this process asks its workers to stop: one for all its launches, as workers stay."""
+    """The file by which this process asks its workers to stop, one for all launches."""
     folder = Path(tempfile.mkdtemp(prefix="regrun-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder / "stop"
@@ -228,7 +228,7 @@ def stop_file() -> Path:
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """Let runs in other processes save themselves when asked to stop; a second Ctrl-C kills them."""
+    """Let runs in other processes save their state on a stop request; a second Ctrl-C kills them."""
 
     def heed(number: int, frame: object) -> None:
         if STOP.asked and number == signal.SIGINT:

@@ -1,1 +1,1 @@
-"""Tasks: LightningModules that turn a model, an optimizer and regularizers into steps."""
+"""Tasks: LightningModules that train a model with an optimizer and regularizers."""

@@ -1,4 +1,4 @@
-"""What a stack of tasks is made of: one objective for all, stacked tensors, and each task's view of them."""
+"""Parts of a stack of tasks: a shared objective, stacked tensors, and each task's view of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Named = dict[str, Tensor]
 
 
 class Objective(nn.Module):
-    """The objective of a task as a module's output, for ``functional_call``."""
+    """The objective of a task as a module, for ``functional_call``."""
 
     def __init__(self, task: Supervised, values: dict[tuple[str, str], list[float]]) -> None:
         super().__init__()
@@ -25,12 +25,11 @@ class Objective(nn.Module):
         self.places = {(name, attribute): task.get_submodule(name) for name, attribute in values}
 
     def forward(self, batch: Batch, number: int) -> Tensor:
-        """See ``Supervised.objective``."""
         return self.task.objective(batch, number)
 
     @contextmanager
     def given(self, varying: dict[tuple[str, str], Tensor]) -> Iterator[None]:
-        """Set the values that differ between tasks, then the first task's own again."""
+        """Set the values that differ between tasks, then restore the first task's."""
         with ExitStack() as stack:
             for (name, attribute), value in varying.items():
                 module = self.places[name, attribute]
@@ -40,7 +39,7 @@ class Objective(nn.Module):
 
 
 class Editor(nn.Module):
-    """A regularizer's edit of gradients as a module's call, for ``functional_call``."""
+    """A regularizer's gradient edit as a module, for ``functional_call``."""
 
     def __init__(self, task: Supervised, regularizer: Regularizer) -> None:
         super().__init__()
@@ -48,7 +47,7 @@ class Editor(nn.Module):
         self.act = regularizer.edit_gradients
 
     def forward(self, gradients: Named) -> Tensor:
-        """Edit these, or the weights, in place."""
+        """Edit gradients, or weights, in place."""
         for name, weight in self.task.named_parameters():
             if name in gradients:
                 weight.grad = gradients[name]
@@ -57,7 +56,7 @@ class Editor(nn.Module):
 
 
 class OptimizerView:
-    """The optimizer as one of the stacked tasks sees it: the settings are shared, the weights its own."""
+    """The optimizer as one stacked task sees it: shared settings, own weights."""
 
     def __init__(self, task: Supervised, groups: Sequence[dict[str, Any]]) -> None:
         self.groups = groups
@@ -67,15 +66,15 @@ class OptimizerView:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """As of a torch optimizer; not to be written to."""
+        """The optimizer's parameter groups, read-only."""
         return [{**group, "params": own} for group, own in zip(self.groups, self.weights, strict=True)]
 
 
 def stack_views(named: Sequence[dict[str, Any]]) -> Named:
-    """Stack tensors by name, and make those that were given views of the stacks.
+    """Stack tensors by name, and turn the originals into views of the stacks.
 
     Args:
-        named: the parameters or buffers of each task, of the same names and shapes.
+        named: parameters or buffers of each task, with equal names and shapes.
     """
     stacks: Named = {}
     for name, first in named[0].items():
@@ -87,7 +86,7 @@ def stack_views(named: Sequence[dict[str, Any]]) -> Named:
 
 
 def stack_batches(batches: Sequence[Batch]) -> Batch:
-    """The batches of all tasks as one, whose tensors have a first dimension for them."""
+    """Stack the tasks' batches along a new first dimension."""
     return Batch(
         torch.stack([batch.x for batch in batches]),
         torch.stack([batch.y for batch in batches]),

@@ -1,4 +1,4 @@
-"""Many supervised runs of one architecture, trained as one stacked model."""
+"""Trains many supervised runs of one architecture as one stacked model."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from regrun.tasks.supervised import Supervised, in_double_precision
 
 
 class Stacked(pl.LightningModule):
-    """Trains tasks that differ in their values alone, each as it would be trained alone.
+    """Trains tasks that differ only in values, each as it would be trained alone.
 
-    The weights of all tasks lie in one tensor for each name, ``(tasks, ...)``, of which each task's own
-    parameters are views. One ``vmap`` of the objective gives the losses of all; as they are independent, the
-    gradient of their sum is that of each. The optimizer, whose updates must be elementwise, holds the stacked
-    tensors, a group for all neighbours with the same settings. Evaluations, projections, and edits of
-    gradients that ask for more than weights and gradients happen task by task, on the views.
+    The weights of all tasks are stacked by name, ``(tasks, ...)``, and each task's parameters are views of
+    them. One ``vmap`` of the objective gives all losses; the tasks are independent, so the gradient of the
+    sum is the gradient of each. The optimizer must be elementwise and holds the stacked tensors, one group
+    per run of neighbours with equal settings. Evaluations, projections, and gradient edits that need more
+    than weights and gradients are done task by task, on the views.
 
     Args:
-        tasks: as they would be trained alone, with the same optimizer's next to each other.
-        alike: how many neighbours share the settings of their optimizer, group by group.
-        values: what differs between the tasks besides their weights, their data and their optimizer's
-            settings: ``(name of a module, name of its attribute)`` to the value of each task.
+        tasks: the tasks, sorted so that equal optimizer settings are adjacent.
+        alike: number of neighbours with equal optimizer settings, group by group.
+        values: float attributes that differ between tasks, from ``(module, attribute)`` to the value of each
+            task.
     """
 
     weights: Named
-    memories: Named  # their buffers
+    memories: Named  # buffers
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Stacked(pl.LightningModule):
         self._losses: list[tuple[int, Tensor]] = []  # of all tasks, not yet looked at
         for module in self.modules():
             if isinstance(module, nn.modules.dropout._DropoutNd) and module.p == 0:
-                module.eval()  # it would draw random numbers all the same
+                module.eval()  # training mode would draw random numbers
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Convert to double precision before loading, which would round."""
@@ -65,14 +65,14 @@ class Stacked(pl.LightningModule):
             self.double()
 
     def setup(self, stage: str) -> None:
-        """Give the tasks the trainer that they ask for the step."""
+        """Give the tasks the trainer, which they ask for the step."""
         for task in self.members:
             task.trainer = self.trainer
 
     # ------------------------------------------------------------- the stack
 
     def stack(self) -> None:
-        """Stack the weights and buffers, where they lie."""
+        """Stack the weights and buffers, on their device."""
         self.weights = stack_views([dict(task.named_parameters()) for task in self.members])
         self.memories = stack_views([dict(task.named_buffers()) for task in self.members])
         self.varying = {
@@ -81,7 +81,7 @@ class Stacked(pl.LightningModule):
         }
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Stack the weights, where they have come to lie, and build the optimizer over them."""
+        """Stack the weights after they have moved, and build the optimizer over them."""
         self.stack()
         moved: dict[int, Splits] = {}  # samples that several tasks share are moved once
         for task in self.members:
@@ -99,11 +99,11 @@ class Stacked(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def trained(self) -> Named:
-        """The stacked weights that are trained."""
+        """The stacked trainable weights."""
         return {name: weight for name, weight in self.weights.items() if weight.requires_grad}
 
     def _optimizer_over_the_stack(self) -> tuple[Optimizer, list[Callable[[int], float]]]:
-        """The optimizer, and the factor of each group's learning rate, if the rates change."""
+        """The optimizer, and each group's learning-rate factor if rates change."""
         whole: Optimizer | None = None
         factors = []
         start = 0
@@ -131,7 +131,7 @@ class Stacked(pl.LightningModule):
     # -------------------------------------------------------------- training
 
     def train_dataloader(self) -> Any:
-        """The batches of all tasks, stacked, from the current step on."""
+        """The stacked batches of all tasks, from the current step on."""
         streams = [iter(task.train_dataloader()) for task in self.members]
         whole = self.members[0].steps_per_epoch == 1
         stacked = stack_batches([next(stream) for stream in streams])
@@ -141,11 +141,11 @@ class Stacked(pl.LightningModule):
                 stacked = stack_batches([next(stream) for stream in streams])
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Nothing: the samples lie on the device."""
+        """Do nothing: the samples are on the device."""
         return batch
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One update of all."""
+        """Update all tasks."""
         number = self.trainer.global_step
         losses = self.objectives(batch, number)
         gradients = torch.autograd.grad(losses.sum(), list(self.trained().values()))
@@ -161,7 +161,7 @@ class Stacked(pl.LightningModule):
         return losses.detach().mean()
 
     def _edit_gradients(self) -> None:
-        """What the tasks do between their gradients and the update."""
+        """Edit gradients between the backward pass and the update."""
         due = [(task, probe) for task in self.members for probe in task.probes_of_step()]
         for task, probe in due:
             probe.on_gradient(task)
@@ -176,12 +176,12 @@ class Stacked(pl.LightningModule):
 
     @torch.no_grad()
     def edit_together(self, number: int, weights: Named, gradients: Named) -> None:
-        """Let all tasks edit gradients, or weights, in place.
+        """Edit gradients or weights of all tasks in place.
 
         Args:
-            number: of the regularizer, among those that edit.
-            weights: stacked, by name.
-            gradients: the same.
+            number: index of the regularizer among those that edit gradients.
+            weights: stacked weights by name.
+            gradients: stacked gradients by name.
         """
         template = self._template[0]
         editor = Editor(template.task, template.task.editing[number])
@@ -195,11 +195,11 @@ class Stacked(pl.LightningModule):
         )
 
     def objectives(self, batch: Batch, number: int) -> Tensor:
-        """What each task minimizes, after ``number`` steps: ``(tasks,)``.
+        """The objective of each task after ``number`` steps: ``(tasks,)``.
 
         Args:
-            batch: of all tasks, each of its tensors with a first dimension for them.
-            number: of the step.
+            batch: stacked batch of all tasks, with a first dimension for tasks.
+            number: number of the step.
         """
         weights = {f"task.{name}": weight for name, weight in self.weights.items()}
         memories = {f"task.{name}": memory for name, memory in self.memories.items()}
@@ -217,14 +217,14 @@ class Stacked(pl.LightningModule):
     # ------------------------------------------------------------ evaluation
 
     def val_dataloader(self) -> range:
-        """The number of each task."""
+        """One item per task: its number."""
         return range(len(self.members))
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Nothing: each task's gradients stay views of the stacked ones, which a step overwrites."""
+        """Do nothing: each task's gradients stay views of the stacked ones, which a step overwrites."""
 
     def on_validation_epoch_start(self) -> None:
-        """Find out whose loss has diverged; they are not evaluated any more."""
+        """Find tasks whose loss has diverged; they are no longer evaluated."""
         self._look_at_losses(Supervised.on_validation_epoch_start)
 
     def validation_step(self, number: int, batch_idx: int) -> None:
@@ -242,11 +242,11 @@ class Stacked(pl.LightningModule):
             self.members[k].on_validation_epoch_end()
 
     def converging(self) -> list[int]:
-        """The numbers of the tasks whose loss has not diverged."""
+        """The numbers of the tasks that have not diverged."""
         return [k for k in range(len(self.members)) if k not in self.diverged]
 
     def hand_out_losses(self) -> None:
-        """Read the losses of the steps since the last time, all at once, and give each task its own."""
+        """Read the losses since the last check at once, and pass each task its own."""
         if not self._losses:
             return
         numbers = [number for number, _ in self._losses]
@@ -256,7 +256,7 @@ class Stacked(pl.LightningModule):
             self.members[k].note_losses(zip(numbers, found[:, k], strict=True))
 
     def check_losses(self) -> None:
-        """Find out whose loss has diverged."""
+        """Find tasks whose loss has diverged."""
         self._look_at_losses(Supervised.check_losses)
 
     def _look_at_losses(self, look: Callable[[Supervised], Any]) -> None:

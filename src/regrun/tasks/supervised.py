@@ -36,32 +36,32 @@ from regrun.tasks.sharding import shard
 IN_MODEL = re.compile(r"(tasks\.\d+\.)?model\.")
 EVALUATION_BATCH = 16_384
 MOST_LOGITS = 4_194_304  # of an evaluation's batch
-EVALUATION_BATCH_OF_IMAGES = 1000  # whose intermediate results are many times their size
+EVALUATION_BATCH_OF_IMAGES = 1000  # images, whose intermediate results are many times their size
 
 
 class Supervised(pl.LightningModule):
-    """Minimizes a loss, with regularizers at their moments and probes at evaluations.
+    """Minimizes a loss, with regularizers at their hooks and probes at evaluations.
 
-    The loss is that of the dataset's criterion, unless a regularizer replaces it. An evaluation runs over all
+    The dataset's criterion defines the loss, unless a regularizer replaces it. An evaluation covers all
     splits and reports the criterion's scores of each, ``train_loss``, ``test_accuracy``, ... (in float64,
-    whatever is trained on), ``loss`` (the training objective of the last step, penalties included) and what
-    the probes measure. Where there is a validation split, its scores too, and
-    ``early_stopped_test_accuracy``, the test accuracy at the evaluation whose validation accuracy is the best
-    so far (or ``early_stopped_test_loss``, where there is no accuracy).
+    whatever the training precision), ``loss`` (the objective of the last step, penalties included) and the
+    probes' metrics. With a validation split, it also reports that split's scores and
+    ``early_stopped_test_accuracy``, the test accuracy at the evaluation with the best validation accuracy so
+    far (or ``early_stopped_test_loss``, if there is no accuracy).
 
     Args:
         model: the network; returns logits or an ``Output``.
-        dataset: describes the task.
+        dataset: the dataset.
         splits: the samples.
         make_optimizer: builds the optimizer from ``(name, parameter)`` pairs.
-        schedule: factor of the learning rate at a step; ``None`` keeps it constant.
-        augmentations: by name, in order; change the inputs of training batches as they are stored.
+        schedule: learning-rate factor as a function of the step; ``None`` for a constant rate.
+        augmentations: by name, in order; change the stored inputs of training batches.
         components: regularizers by name, in order; a classification loss among them replaces the criterion's.
         probes: by name.
         eval_every: steps between evaluations.
-        eval_train_samples: how many of the train split an evaluation looks at, ``None`` for all.
-        batch_size: samples per step, ``None`` for the full batch.
-        seed: of the shuffling.
+        eval_train_samples: number of train samples to evaluate; ``None`` for all.
+        batch_size: samples per step; ``None`` for full batches.
+        seed: seed of the shuffling.
         report: called at each evaluation with the step and the metrics.
 
     Raises:
@@ -70,7 +70,7 @@ class Supervised(pl.LightningModule):
     """
 
     softmax: Softmax
-    best: Tensor  # of the validation and of the test split, where there is a validation split
+    best: Tensor  # of the validation and test split, if there is a validation split
 
     def __init__(
         self,
@@ -147,8 +147,8 @@ class Supervised(pl.LightningModule):
             regularizer.attach(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the current hook here some forty times a step, and a module's own bookkeeping for
-        # parameters and buffers makes each of them slow.
+        # Lightning sets the current hook some forty times a step, and nn.Module's bookkeeping for parameters
+        # and buffers makes each assignment slow.
         if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
@@ -156,7 +156,7 @@ class Supervised(pl.LightningModule):
 
     @property
     def probability_map(self) -> ProbabilityMap | None:
-        """What turns logits into probabilities, under the loss that is minimized."""
+        """The map from logits to probabilities under the training loss."""
         if isinstance(self._replacing, Loss):
             return self._replacing.function.probability_map
         return self.softmax
@@ -177,7 +177,7 @@ class Supervised(pl.LightningModule):
         return self.splits
 
     def train_dataloader(self) -> BatchStream:
-        """Batches from the current step on."""
+        """Training batches, from the current step on."""
         trainer = self.trainer
         return BatchStream(
             self.splits_on_device().train,
@@ -203,7 +203,7 @@ class Supervised(pl.LightningModule):
         ]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Nothing: the samples lie on the device."""
+        """Do nothing: the samples are on the device."""
         return batch
 
     # -------------------------------------------------------------- training
@@ -213,18 +213,18 @@ class Supervised(pl.LightningModule):
         number = self.trainer.global_step
         loss = self.objective(batch, number)
         if (ranks := self.trainer.world_size) > 1:
-            # The ranks' gradients are averaged, and their shares of a batch may differ by one sample.
+            # Gradients are averaged over ranks, whose shares of a batch may differ by one sample.
             loss = loss * (len(batch.index) * ranks / self._samples_at(number))
         self._losses.append((number, loss.detach()))
         return loss
 
     def _samples_at(self, number: int) -> int:
-        """Of all ranks together, in the batch of a step."""
+        """The number of samples of a step over all ranks."""
         size = min(self.batch_size or self.train_samples, self.train_samples)
         return min(size, self.train_samples - number % self.steps_per_epoch * size)
 
     def objective(self, batch: Batch, number: int) -> Tensor:
-        """What training minimizes, of a batch as it is stored, after ``number`` steps."""
+        """The training objective of a stored batch, after ``number`` steps."""
         if self._prepares:
             batch = batch._replace(x=self.inputs.prepare(self.augmentations(batch.x)))
         for regularizer in self._transforming:
@@ -237,7 +237,7 @@ class Supervised(pl.LightningModule):
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Let regularizers edit the gradients, and probes see them before and after."""
+        """Apply regularizers to the gradients; probes see them before and after."""
         if self._sharded:
             average_gradients(parameter for parameter in self.parameters() if not is_split(parameter))
         due = self.probes_of_step()
@@ -249,7 +249,7 @@ class Supervised(pl.LightningModule):
             probe.on_edited_gradient(self)
 
     def probes_of_step(self) -> list[Probe]:
-        """Those that look at the gradients of the step under way."""
+        """The probes that look at the gradients of the current step."""
         number = self.trainer.global_step + 1
         return self._due(number) if self.probing and number % self.eval_every == 0 else []
 
@@ -259,24 +259,24 @@ class Supervised(pl.LightningModule):
         self.project()
 
     def project(self) -> None:
-        """What regularizers do to the weights after an update."""
+        """Apply the regularizers' projections after an update."""
         for regularizer in self._projecting:
             regularizer.project(self)
 
     def configure_model(self) -> None:
-        """Split the weights over the processes, where the strategy does."""
+        """Shard the weights, if the strategy does."""
         if (mesh := self.device_mesh) is not None and not self._sharded:
             shard(self.model, mesh["data_parallel"])
             self._sharded = True
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer and, where the learning rate changes, its schedule."""
+        """The optimizer and, if the learning rate changes, its schedule."""
         self._optimizer = self.make_optimizer(
             (name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad
         )
         if self._sharded:
             for group in self._optimizer.param_groups:
-                group["fused"] = False  # not every fused update knows split weights
+                group["fused"] = False  # some fused updates cannot handle sharded weights
         if self.schedule is None:
             return self._optimizer
         scheduler = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self.schedule)
@@ -288,7 +288,7 @@ class Supervised(pl.LightningModule):
     # ------------------------------------------------------------ evaluation
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Evaluate one batch of the split of this number; 0 is the train split."""
+        """Evaluate a batch of the split with this number; 0 is the train split."""
         batch = batch._replace(x=self.inputs.prepare(batch.x))
         output = as_output(self.model(batch.x))
         scores = self._scores(dataloader_idx)
@@ -301,7 +301,7 @@ class Supervised(pl.LightningModule):
                 probe.update(batch, output, clean)
 
     def on_validation_epoch_start(self) -> None:
-        """Evaluate nothing once the loss has diverged."""
+        """Evaluate nothing after divergence."""
         self._last_loss = self.check_losses()
         if self._last_loss is not None and self.trainer.world_size > 1:
             mine = torch.tensor(self._last_loss, device=self.device)
@@ -325,7 +325,7 @@ class Supervised(pl.LightningModule):
         self.report(self.trainer.global_step, {name: float(value) for name, value in row.items()})
 
     def _due(self, step: int) -> list[Probe]:
-        """The probes that measure after this step: each at its own pace, all at the end."""
+        """The probes due after this step: each at its own interval, all at the end."""
         if step >= self.trainer.max_steps:
             return self.probing
         return [probe for probe in self.probing if step // self.eval_every % probe.every == 0]
@@ -334,17 +334,17 @@ class Supervised(pl.LightningModule):
         return cast(dict[str, MeanMetric], self.scores[split])
 
     def note_losses(self, losses: Iterable[tuple[int, Tensor]]) -> None:
-        """Keep the losses of steps, with their numbers, to be looked at later."""
+        """Store the losses of steps with their numbers, to be read later."""
         self._losses.extend(losses)
 
     def check_losses(self) -> float | None:
         """The last training loss, or ``None`` before the first step.
 
-        The losses of the steps since the last check are read here, all at once, because reading each as it
-        comes would stall a GPU at every step.
+        Losses since the last check are read here at once, because reading each would stall a GPU at every
+        step.
 
         Raises:
-            TrainingDivergedError: names the first step whose loss was not finite.
+            TrainingDivergedError: with the first step whose loss was not finite.
         """
         if not self._losses:
             return None
@@ -359,21 +359,21 @@ class Supervised(pl.LightningModule):
     # ---------------------------------------------------------------- resume
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the states of the random number generators: dropout must go on where it was."""
+        """Save the states of the random number generators, so that dropout resumes exactly."""
         checkpoint["random_state"] = generator_states()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random states until training starts: setting up draws random numbers too."""
+        """Keep the random states until training starts, since setup draws random numbers, too."""
         self._random_state = checkpoint.get("random_state")
         # Lightning converts to double precision only after loading, which would round what it loads.
         if in_double_precision(checkpoint["state_dict"]):
             self.double()
 
     def on_train_start(self) -> None:
-        """Set the random number generators as they were when the checkpoint was written.
+        """Restore the random number generators from a checkpoint.
 
-        Each further process draws numbers of its own, which follow from the seed and the step: it has other
-        samples, and the checkpoint is the first one's.
+        The checkpoint holds the first process's states; each other process has other samples and derives its
+        own from the seed and the step.
         """
         if self.trainer.global_rank > 0:
             seed_generators(hash((self.seed, self.trainer.global_rank, self.trainer.global_step)) % 2**32)
@@ -383,15 +383,15 @@ class Supervised(pl.LightningModule):
 
 
 def in_double_precision(state: Mapping[str, Tensor]) -> bool:
-    """Whether the state of a task, or of many, is of a model in float64.
+    """Whether a checkpoint, of one task or many, holds a float64 model.
 
-    A probe may remember something so beside any model.
+    Only the model counts: a probe may hold float64 buffers beside any model.
     """
     return any(value.dtype == torch.float64 for name, value in state.items() if IN_MODEL.match(name))
 
 
 def evaluated(dataset: Dataset) -> list[str]:
-    """The names of what an evaluation reports, but for the probes'."""
+    """The metrics of an evaluation, without the probes'."""
     criterion = dataset.criterion
     splits = ["train", "test"] + (["validation"] if dataset.validation else [])
     names = ["loss", *(f"{split}_{name}" for split in splits for name in criterion.scores)]

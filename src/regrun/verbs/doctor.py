@@ -1,4 +1,4 @@
-"""``regrun doctor``: whether this machine is fit, and what to do where it is not."""
+"""``regrun doctor``: checks whether this machine is fit, and says how to mend it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from regrun.verbs.options import Options
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of a check.
 
     Attributes:
-        name: what.
-        state: ``ok``, ``note`` (works without) or ``bad`` (needs mending).
-        says: what was found.
-        remedy: what to do, if there is something.
+        name: name of the check.
+        state: ``ok``, ``note`` (works without it) or ``bad`` (must be mended).
+        says: the finding.
+        remedy: what to do, if anything.
     """
 
     name: str
@@ -39,7 +39,7 @@ MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "bad": ("✗", "red")
 
 
 def run(words: Sequence[str]) -> int:
-    """Look at everything; exit code 1 if something needs mending."""
+    """Run all checks; exit code 1 if something must be mended."""
     parser = Options("regrun doctor", description="Is this machine fit, and what if not?")
     parser.add_argument("--outputs", default="outputs", help="where records go (default: outputs)")
     parser.add_argument("--data-dir", default=os.environ.get("REGRUN_DATA", "data"), help="where data lie")
@@ -62,7 +62,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def look_at_torch() -> Iterator[Finding]:
-    """torch, torchvision, GPUs, and what the processor can do in bfloat16."""
+    """Check torch, torchvision, GPUs, and the processor's support of bfloat16."""
     try:
         import torch
     except Exception as error:
@@ -96,7 +96,7 @@ def look_at_torch() -> Iterator[Finding]:
 
 
 def look_at_cores() -> Finding:
-    """Cores, and whether the environment holds torch to fewer threads."""
+    """Check cores, and whether the environment limits torch's threads."""
     import torch
 
     cores, threads = available_cores(), torch.get_num_threads()
@@ -108,7 +108,7 @@ def look_at_cores() -> Finding:
 
 
 def look_at_data(data_dir: Path) -> Iterator[Finding]:
-    """The data directory, and which data sets lie in it."""
+    """Check the data directory and the data sets in it."""
     if not data_dir.is_dir():
         remedy = "only downloaded data need it; set REGRUN_DATA or data_dir=... if they lie elsewhere"
         yield Finding("data", "note", f"{data_dir.absolute()} does not exist", remedy)
@@ -128,7 +128,7 @@ DATA_SETS = {
 
 
 def look_at_wandb() -> Finding:
-    """Whether W&B would log online or offline."""
+    """Check whether W&B would log online or offline."""
     from regrun.loggers.wandb import choose_mode, has_key
 
     if package_version("wandb") is None:
@@ -143,7 +143,7 @@ def look_at_wandb() -> Finding:
 
 
 def look_at_outputs(outputs: Path) -> Finding:
-    """Whether records can be written."""
+    """Check whether records can be written."""
     folder = next(parent for parent in (outputs.absolute(), *outputs.absolute().parents) if parent.is_dir())
     try:
         with tempfile.TemporaryFile(dir=folder):

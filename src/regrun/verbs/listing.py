@@ -16,7 +16,7 @@ from regrun.verbs.options import Options
 
 
 def run(words: Sequence[str]) -> int:
-    """List what matches all words; exit code 1 if nothing does."""
+    """List the choices that match all words; exit code 1 if none does."""
     parser = Options("regrun list", description="Every experiment and every component, one line each.")
     parser.add_argument("words", nargs="*", help="show only lines that contain all of these")
     parser.add_argument(

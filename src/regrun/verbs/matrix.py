@@ -1,4 +1,4 @@
-"""``regrun matrix``: every component of a table on every problem of it, tuned alike."""
+"""``regrun matrix``: every component of a table on every problem, tuned alike."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def run(words: Sequence[str]) -> int:
     runner = Runner(options.name, table, overrides, outputs, options.config_dir)
     if options.record and (any(runner.changes) or table.seeds < FEWEST_SEEDS):
         raise UserError(
-            f"--record: the ledger is for a table as it stands, with at least {count(FEWEST_SEEDS, 'seed')}, not with "
-            + (" ".join(runner.changes) or f"{table.seeds}")
+            "--record: the ledger is for a table as it stands, with at least "
+            f"{count(FEWEST_SEEDS, 'seed')}, not with " + (" ".join(runner.changes) or f"{table.seeds}")
         )
     runner.announce()
     if options.dry_run:
@@ -82,5 +82,5 @@ def parser() -> argparse.ArgumentParser:
 
 
 def names(text: str | None) -> list[str] | None:
-    """A comma-separated list."""
+    """Split a comma-separated list."""
     return text.split(",") if text else None

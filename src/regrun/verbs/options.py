@@ -7,29 +7,29 @@ from typing import Never
 
 from regrun.errors import UserError, one_line
 
-MOST_SEEDS = 10_000  # of a reproduction: more take longer to plan than anybody waits
+MOST_SEEDS = 10_000  # of a reproduction; planning more would take too long
 
 
 class Options(argparse.ArgumentParser):
-    """Reads a verb's words; a mistake is one line, as everywhere else."""
+    """Parses a verb's words; a mistake is one line, as everywhere else."""
 
     def error(self, message: str) -> Never:
-        """Raise ``UserError``, in place of the usage and exit."""
+        """Raise ``UserError`` instead of printing the usage and exiting."""
         raise UserError(f"{one_line(message)} ({self.prog} --help says what there is)")
 
 
 def positive(text: str) -> int:
-    """A number from 1 on."""
+    """Parse a positive integer."""
     return between(1, None, text)
 
 
 def seed_count(text: str) -> int:
-    """A number of seeds, from 1 to ``MOST_SEEDS``."""
+    """Parse a number of seeds, from 1 to ``MOST_SEEDS``."""
     return between(1, MOST_SEEDS, text)
 
 
 def between(low: int, high: int | None, text: str) -> int:
-    """A whole number of an option, from ``low`` to ``high``, if there is a highest."""
+    """Parse an integer from ``low`` to ``high``, if ``high`` is given."""
     try:
         value = int(text)
     except ValueError:

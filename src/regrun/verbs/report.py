@@ -1,4 +1,4 @@
-"""``regrun report``: every verdict so far, at the terminal and as a page; or one report again."""
+"""``regrun report``: prints all verdicts so far and writes the index, or rewrites one report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``regrun reproduce``: all arms × seeds of an experiment, then the verdicts and the report."""
+"""``regrun reproduce``: runs all arms × seeds of an experiment, judges, and reports."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def run(words: Sequence[str]) -> int:
 def run_and_judge(
     experiment: Experiment, schedule: Sequence[int], arms: Sequence[str]
 ) -> tuple[Reading, list[Judgement], bool] | None:
-    """Run what is missing and judge it, with more seeds of what is undecided, as far as the schedule goes.
+    """Run what is missing and judge it, adding seeds for undecided claims as the schedule allows.
 
-    Returns what was read, the judgements, and whether a run failed; ``None`` if it was interrupted.
+    Returns the reading, the judgements, and whether a run failed; ``None`` if interrupted.
     """
     failed = False
     seeds = dict.fromkeys((claim.name for claim in experiment.claims), schedule[0])
@@ -127,10 +127,10 @@ def parser() -> Options:
 
 
 def take_scale(options: argparse.Namespace) -> None:
-    """Take ``scale=paper`` as ``--scale paper``, as a single run would.
+    """Read ``scale=paper`` as ``--scale paper``, as for a single run.
 
     Raises:
-        UserError: if both are given and differ, or there is no such scale.
+        UserError: if the two differ, or there is no such scale.
     """
     for word in [word for word in options.overrides if word.startswith("scale=")]:
         scale = word.removeprefix("scale=")
@@ -144,7 +144,7 @@ def take_scale(options: argparse.Namespace) -> None:
 
 
 def looks(seeds: int, most: int | None) -> list[int]:
-    """The numbers of seeds at which the claims are judged: doubling, up to the most."""
+    """The numbers of seeds at which claims are judged: doubling, up to the maximum."""
     if most is None:
         return [seeds]
     if most < seeds:
@@ -156,7 +156,7 @@ def looks(seeds: int, most: int | None) -> list[int]:
 
 
 def check_recordable(experiment: Experiment, seeds: int, wanted: Sequence[str] | None) -> None:
-    """Raise ``UserError`` unless this is one for the ledger: the whole experiment as it stands."""
+    """Raise ``UserError`` unless the experiment is complete and unchanged, as the ledger requires."""
     if experiment.scale == "smoke":
         raise UserError("--record: a smoke run yields no verdict")
     if experiment.changes:
@@ -171,7 +171,7 @@ def check_recordable(experiment: Experiment, seeds: int, wanted: Sequence[str] |
 
 
 def check_one_code(reading: Reading) -> None:
-    """Raise ``UserError`` if more than one code has computed a run, which the ledger does not take."""
+    """Raise ``UserError`` if several versions of the code computed a run, which the ledger refuses."""
     for run, changed in reading.mixed():
         raise UserError(
             f"--record: {run.directory} was computed by more than one code ({changed}); remove it, or add "
@@ -180,13 +180,13 @@ def check_one_code(reading: Reading) -> None:
 
 
 def say_older_code(experiment: Experiment, entry: Entry) -> None:
-    """Say which components have changed since the runs were computed."""
+    """Report components that have changed since the runs were computed."""
     if names := changed_code(entry.code, experiment.code):
         complain(f"not all runs were computed by the code of today; changed since: {', '.join(names)}")
 
 
 def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequence[str], seeds: int) -> int:
-    """Run what is missing through Hydra's launcher; returns the exit code."""
+    """Launch missing runs through Hydra; returns the exit code."""
     missing = announce(experiment, runs, arms)
     if not missing:
         return 0
@@ -199,7 +199,7 @@ def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequen
     ]
     chosen = any(word.startswith("hydra/launcher=") for word in experiment.overrides)
     if packs(experiment.config) and not chosen:
-        # One thread each, whatever the machine: a run's bits must not depend on how many run beside it.
+        # One thread each: a run's bits must not depend on how many runs share the machine.
         words += ["hydra/launcher=packed", f"hydra.launcher.n_jobs={min(available_cores(), missing)}"]
         if not any(word.startswith("trainer.threads=") for word in experiment.overrides):
             words.append("trainer.threads=1")
@@ -212,7 +212,7 @@ def run_missing(experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequen
 def announce(
     experiment: Experiment, runs: Sequence[PlannedRun], arms: Sequence[str], show_all: bool = False
 ) -> int:
-    """Say what there is to run and what it is likely to cost; returns how many runs are missing."""
+    """Print what is to run and its expected cost; returns the number of missing runs."""
     asked = [run for run in runs if run.arm in arms]
     progress = {run: progress_of(run.record) for run in runs}
     missing = {run.directory: run for run in asked if progress[run].status is not Status.COMPLETE}
@@ -245,7 +245,7 @@ def announce(
 
 
 def exit_code(entry: Entry, failed: bool) -> int:
-    """Of the command; see its help."""
+    """The command's help text."""
     if failed or entry.count(Verdict.NOT_REPRODUCED):
         return 1
     if entry.scale == "smoke":

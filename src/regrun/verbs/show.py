@@ -1,4 +1,4 @@
-"""``regrun show``: what a paper says and how it is run, what a component is, what a run measured."""
+"""``regrun show``: an experiment, a component or a record."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def show_experiment(entry: Choice, overrides: list[str], config_dir: str | None) -> None:
-    """The paper, the claims, the arms as commands, and the resolved config."""
+    """Print the paper, the claims, the arms as commands, and the resolved config."""
     import yaml
 
     from regrun.claims import read_claims
@@ -82,17 +82,17 @@ def show_experiment(entry: Choice, overrides: list[str], config_dir: str | None)
 
 
 def in_colours(text: str) -> Text:
-    """YAML as it stands, whatever the width, coloured."""
+    """Print YAML, coloured and unwrapped."""
     coloured = Syntax("", "yaml", background_color="default").highlight(text)
     coloured.rstrip()
     return coloured
 
 
 def show_record(record: Record) -> None:
-    """What a run is, where it stands, and each metric's course and final value.
+    """Print a run's settings and status, and each metric's curve and final value.
 
     Args:
-        record: whose files can be read.
+        record: a record whose files are readable.
     """
     manifest = record.manifest()
     status = record.status
@@ -135,7 +135,7 @@ def show_record(record: Record) -> None:
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:
-    """A curve as one line of block characters, between its smallest and largest finite value."""
+    """A curve as a line of block characters, scaled to its finite range."""
     finite = [v for v in values if v == v and abs(v) != float("inf")]
     if not finite:
         return ""

@@ -1,4 +1,4 @@
-"""``regrun sync``: send what runs have logged offline to W&B."""
+"""``regrun sync``: sends runs logged offline to W&B."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from regrun.records.damage import DamagedError
 from regrun.records.record import Record
 from regrun.verbs.options import Options
 
-AT_ONCE = 5  # runs that are sent side by side: W&B limits how many a project creates
-PATHS = 200  # in one call, within any limit on a command's length
+AT_ONCE = 5  # runs sent in parallel: W&B limits how many a project creates
+PATHS = 200  # per call, within any limit on a command's length
 
 
 def run(words: Sequence[str]) -> int:
-    """Send every offline run below ``outputs`` that has not been sent; see the module."""
+    """Send every unsent offline run below ``outputs``; see the module."""
     parser = Options(
         "regrun sync",
         description="Send what was logged offline to W&B: runs, grouped by experiment, and verdicts. What "
@@ -52,9 +52,9 @@ def run(words: Sequence[str]) -> int:
 
 
 def offline_runs(outputs: Path) -> tuple[list[Path], int]:
-    """W&B's folders of runs that wait to be sent, and how many belong to runs under way.
+    """The W&B folders that wait to be sent, and how many belong to running runs.
 
-    Those of a record whose lock is damaged are named, and left out.
+    Folders of a record with a damaged lock are reported and left out.
     """
     found = [
         folder
@@ -74,7 +74,7 @@ def offline_runs(outputs: Path) -> tuple[list[Path], int]:
 
 
 def check_server() -> None:
-    """Raise ``UserError`` unless W&B has a key and its server answers: it would try for minutes."""
+    """Raise ``UserError`` unless W&B has a key and its server answers; it would retry for minutes."""
     from regrun.loggers.reaching import why_silent
     from regrun.loggers.wandb import has_key, server
 

@@ -1,4 +1,4 @@
-"""``regrun verify``: whether entries' verdicts follow from their figures, and whether they are up to date."""
+"""``regrun verify``: checks that entries' verdicts follow from their figures and are up to date."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SIGNS = {0: ("✓", "green"), 1: ("✗", "red"), 2: ("✗", "red"), 3: ("~", "ye
 
 
 def run(words: Sequence[str]) -> int:
-    """Judge entries of the ledger again, from these alone; compare them with the code and config of today."""
+    """Judge entries of the ledger again from their own figures, and compare them with today's code."""
     options = parser().parse_intermixed_args(words)
     if options.all:
         if options.name is not None and "=" not in options.name:
@@ -68,7 +68,7 @@ def parser() -> Options:
 
 
 def verify_one(options: argparse.Namespace) -> int:
-    """Say all of one entry; returns the exit code."""
+    """Report one entry in full; returns the exit code."""
     scale = options.scale or "small"
     experiment = load_experiment(options.name, scale, options.overrides, options.config_dir)
     file = ledger_file(experiment.outputs, options.name, scale)
@@ -106,7 +106,7 @@ def verify_one(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Case:
-    """An entry to be looked at, wherever that is done."""
+    """An entry to check, in this process or another."""
 
     file: Path
     overrides: list[str]
@@ -115,7 +115,7 @@ class Case:
 
 
 def verify_all(options: argparse.Namespace) -> int:
-    """Say of every entry in a line how it stands; returns the exit code."""
+    """Report each entry in a line; returns the exit code."""
     if options.scale:
         raise UserError("--all is for every entry, of whatever scale: without --scale")
     ledger = ledger_file(Path(compose_config(options.overrides, options.config_dir).outputs), "", "").parent
@@ -134,12 +134,12 @@ def verify_all(options: argparse.Namespace) -> int:
 
 
 def looked_at(cases: Sequence[Case]) -> Iterator[tuple[int, str]]:
-    """How each entry stands, in order."""
+    """The standing of each entry, in order."""
     yield from in_processes(look_at, cases, workers=available_cores())
 
 
 def look_at(case: Case) -> tuple[int, str]:
-    """The exit code of an entry, and how it stands in one line; one that smoke runs hold for says so."""
+    """The exit code of an entry and its line; entries confirmed by smoke runs say so."""
     try:
         entry = read_entry(case.file)
         experiment = load_experiment(entry.experiment, entry.scale, case.overrides, case.config_dir)
@@ -155,14 +155,14 @@ def look_at(case: Case) -> tuple[int, str]:
 
 
 def in_words(found: Standing) -> str:
-    """How an entry stands, in one line."""
+    """The standing of an entry, in one line."""
     if found.wrong:
         return f"contradicts itself: {'; '.join(found.wrong)}"
     return "fresh" if found.is_fresh else f"old: {'; '.join([*found.runs, *found.questions])}"
 
 
 def figures_of(arms: int) -> str:
-    """What smoke runs of so many arms have shown."""
+    """The result of smoke runs of this many arms."""
     return f"smoke runs of {count(arms, 'arm')} give the figures of then"
 
 

@@ -25,7 +25,6 @@ class SoftOrthogonality(Regularizer):
         self.rate = rate
 
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         matrices = [w.flatten(1) for w in step.task.model.parameters() if w.ndim >= 2]
         grams = [w @ w.T if len(w) <= w.shape[1] else w.T @ w for w in matrices]
         deviations = [(gram - torch.eye(len(gram)).to(gram)).square().sum() for gram in grams]

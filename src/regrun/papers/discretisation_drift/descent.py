@@ -33,9 +33,9 @@ class FullBatchDescent:
     Args:
         dataset: the task.
         model: builds the network from ``inputs`` and ``classes``.
-        steps: of descent.
+        steps: number of descent steps.
         lr: learning rate, or its cap.
-        power: of the drift adjustment, ``None`` for a fixed rate.
+        power: exponent of the drift adjustment, ``None`` for a fixed rate.
         eval_every: steps between evaluations on the test split.
     """
 

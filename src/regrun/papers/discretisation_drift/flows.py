@@ -22,7 +22,7 @@ class QuadraticFlows:
     largest. Rosca, arXiv 2310.14036.
 
     Args:
-        steps: of gradient descent.
+        steps: number of gradient descent steps.
     """
 
     CURVATURES = (0.1, 0.5, 0.9, 1.5, 1.9, 2.1)
@@ -66,8 +66,8 @@ class DriftOrder:
     on a random regression. Barrett & Dherin, arXiv 2009.11162; Rosca, arXiv 2310.14036.
 
     Args:
-        time: how long.
-        flow_steps: of RK4.
+        time: length of the flow.
+        flow_steps: number of RK4 steps.
         hidden: units.
         samples: standard normal inputs of 5 entries, standard normal targets.
     """

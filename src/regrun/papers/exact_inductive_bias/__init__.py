@@ -1,4 +1,4 @@
-"""*Towards Exact Computation of Inductive Bias*: how unlikely a model class makes what generalizes."""
+"""*Towards Exact Computation of Inductive Bias*: how improbable generalization is in a model class."""
 
 from regrun.papers.exact_inductive_bias.study import KernelBias, NetworkBias
 

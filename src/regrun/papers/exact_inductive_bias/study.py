@@ -16,9 +16,9 @@ class Problem:
 
     Args:
         dimension: ``d``.
-        samples: to fit.
-        test_samples: to be right on.
-        seed: of everything random.
+        samples: number of samples to fit.
+        test_samples: number of test samples.
+        seed: seed of all randomness.
     """
 
     def __init__(self, dimension: int, samples: int, test_samples: int, seed: int) -> None:
@@ -46,11 +46,11 @@ class KernelBias:
     hundredth of them stays below. Boopathy et al., arXiv 2406.15941.
 
     Args:
-        dimension: of the inputs.
-        samples: to fit.
-        test_samples: to be right on.
+        dimension: input dimension.
+        samples: number of samples to fit.
+        test_samples: number of test samples.
         error: mean squared test error that is aimed at.
-        draws: of the cross-check.
+        draws: number of draws of the cross-check.
     """
 
     ERRORS = (0.003, 0.01, 0.03, 0.1)
@@ -98,13 +98,13 @@ class NetworkBias:
     ``mean_error`` over networks, ``worst_fit`` the largest train error. Boopathy et al., arXiv 2406.15941.
 
     Args:
-        dimension: of the inputs.
-        samples: to fit.
-        test_samples: to be right on.
+        dimension: input dimension.
+        samples: number of samples to fit.
+        test_samples: number of test samples.
         error: mean squared test error that is aimed at.
-        networks: how many.
+        networks: number of networks.
         hidden: units of each.
-        steps: of Adam at most.
+        steps: maximum number of Adam steps.
         fit: train error that counts as fitted.
     """
 

@@ -1,4 +1,4 @@
-"""*Provable Scaling Laws of Feature Emergence*: what the first two stages of grokking follow."""
+"""*Provable Scaling Laws of Feature Emergence*: the dynamics of the first two stages of grokking."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class FeatureGradient:
     Args:
         modulus: ``M``.
         hidden: features of the first stage.
-        units: that ascend.
-        steps: of the ascent.
+        units: number of ascending units.
+        steps: number of ascent steps.
     """
 
     metrics = ("identity_error", "gradient_cosine", "ipr_before", "ipr_after")
@@ -90,7 +90,7 @@ def lazy_gradient(features: Tensor, y: Tensor, decay: float) -> dict[str, float]
     Args:
         features: ``F``, ``(n, K)``.
         y: centred labels, ``(n, M)``.
-        decay: of the regression.
+        decay: weight decay of the regression.
     """
     f = features.detach().requires_grad_()
     inner = centred(f).detach()

@@ -1,4 +1,4 @@
-"""*Provable Scaling Laws of Feature Emergence*: how many samples it takes to generalize."""
+"""*Provable Scaling Laws of Feature Emergence*: the number of samples needed to generalize."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SampleThreshold:
         modulus: ``M``.
         multiples: values of ``c``, ascending.
         hidden: neurons of the quadratic network.
-        steps: of AdamW on the full batch.
+        steps: number of full-batch AdamW steps.
         lr: learning rate.
         weight_decay: decoupled.
     """
