@@ -37,18 +37,18 @@ def test_the_number_of_features_is_chosen_on_validation(regrun: Command, tmp_pat
 
 
 def test_features_that_mislead_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of three features tells a class, and the fourth misleads."""
+    """Each of three features tells a class, the fourth is not read, and the fifth misleads."""
     y = torch.arange(12) % 3
-    z = 2 * torch.eye(3, 4)[y]
-    z[:, 3] = 5.0  # the head takes it for the last class
+    z = 2 * torch.eye(3, 5)[y]
+    z[:, 4] = 5.0  # the head takes it for the last class
     given = y.clone()
     given[:2] = 2  # wrong labels of samples of the classes 0 and 1
 
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.head = nn.Linear(4, 3, bias=False)
-            weight = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1]])
+            self.head = nn.Linear(5, 3, bias=False)
+            weight = torch.tensor([[1.0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 1]])
             self.head.weight = nn.Parameter(weight)
 
         def forward(self, x: torch.Tensor) -> Output:
@@ -64,12 +64,12 @@ def test_features_that_mislead_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compress_features, "trained", lambda training, context: (stage, splits, task))
     training = SimpleNamespace(dataset=SimpleNamespace(validation=12))
     context = unrecorded()
-    compression = compress_features.FeatureCompression(training, [1, 2, 3, 4])  # type: ignore[arg-type]
+    compression = compress_features.FeatureCompression(training, [1, 2, 3, 4, 5])  # type: ignore[arg-type]
     found = compression(context)  # type: ignore[arg-type]
     # Without a feature of its own a class has logits of 0, all alike, which count as the first class.
     cut = {step: row["cut_accuracy"] for step, row in context.rows.items()}
-    assert cut == pytest.approx({1: 1 / 3, 2: 2 / 3, 3: 1, 4: 1 / 3})
-    assert found["kept_features"] == 3
+    assert cut == pytest.approx({1: 1 / 3, 2: 2 / 3, 3: 1, 4: 1, 5: 1 / 3})
+    assert found["kept_features"] == 3  # the smallest of equals
     assert found["validation_accuracy"] == 1  # of clean labels
     assert found["test_accuracy"] == 1
     assert found["memorized"] == 0
