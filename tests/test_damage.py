@@ -60,6 +60,7 @@ defaults:
   - override /logger: csv
 paper: {title: Lines}
 slope: 1.0
+scales: {smoke: []}
 arms:
   flat: [slope=0.5]
   steep: [slope=2.0]

@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from conftest import needs_data
+from regrun import memory
 from regrun.data import (
     BackCopy,
     BatchList,
@@ -26,7 +27,6 @@ from regrun.data import (
     Samples,
     ShakespeareWords,
     SparseParity,
-    memory,
     torchvision_images,
 )
 from regrun.data.feedback import LatentTastes, MovieLens100k

@@ -127,7 +127,7 @@ def test_an_arm_that_changes_nothing_is_named(regrun: Command, tmp_path: Any) ->
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text(
         "# @package _global_\ndefaults: [{override /dataset: digits}]\n"
-        "arms: {clean: [], noisy: [label_noise=symmetric]}\n"
+        "arms: {clean: [], noisy: [label_noise=symmetric]}\nscales: {smoke: []}\n"
     )
     result = regrun("reproduce", "mine", "--config-dir", "conf", "--scale", "smoke")
     assert result.code == 2

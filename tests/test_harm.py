@@ -187,7 +187,9 @@ def test_nor_one_that_only_a_later_job_of_a_sweep_chooses(
     "word", ["hydra.run.dir=.", "outputs=thesis", "experiment=grokking", "seed=3", "hydra.job.chdir=true"]
 )
 def test_nor_does_an_arm(regrun: Command, tmp_path: Path, precious: dict[str, str], word: str) -> None:
-    write(tmp_path / "conf", "experiment/theirs.yaml", {"arms": {"a": [], "b": [word]}})
+    write(
+        tmp_path / "conf", "experiment/theirs.yaml", {"arms": {"a": [], "b": [word]}, "scales": {"smoke": []}}
+    )
     result = regrun("reproduce", "theirs", "--config-dir", "conf", "--scale", "smoke")
     refused_in_one_line(result, "for the command line")
     assert contents(tmp_path) == precious

@@ -80,7 +80,7 @@ def test_a_plain_c_locale_will_do(tmp_path: Path) -> None:
     ours.mkdir(parents=True)
     (ours / "größe.yaml").write_text("# @package _global_\n# Größe.\n", encoding="utf-8")
     (ours / "plain.yaml").write_text(
-        "# @package _global_\n# Größe.\nseeds: 3\narms: {a: [], b: [optimizer.lr=0.1]}\n"
+        "# @package _global_\n# Größe.\nseeds: 3\narms: {a: [], b: [optimizer.lr=0.1]}\nscales: {smoke: []}\n"
         "claims: {c: {says: Größer., expect: 'last(train_loss[a]) > 0'}}\n",
         encoding="utf-8",
     )

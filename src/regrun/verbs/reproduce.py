@@ -168,6 +168,7 @@ def check_recordable(experiment: Experiment, seeds: int, wanted: Sequence[str] |
         raise UserError("--record: the ledger is for all arms")
     if seeds < FEWEST_SEEDS:
         raise UserError(f"--record: a verdict needs at least {number_of(FEWEST_SEEDS, 'seed')}, not {seeds}")
+    load_experiment(experiment.name, "smoke", [], experiment.config_dir)  # whose figures the entry keeps
 
 
 def check_one_code(reading: Reading) -> None:
