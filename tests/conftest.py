@@ -30,7 +30,7 @@ needs_data = pytest.mark.skipif(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How many commands the fuzz test types."""
-    parser.addoption("--cases", type=int, default=150, help="commands of tests/test_fuzz.py")
+    parser.addoption("--cases", type=int, default=300, help="commands of tests/test_fuzz.py")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

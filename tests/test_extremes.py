@@ -42,6 +42,7 @@ from regrun.measures import (
     collapse,
     fourier,
     information,
+    interaction_basis,
     jacobian,
     kernel,
     landscape,
@@ -578,6 +579,13 @@ MEASURES: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "calibration.risk_coverage_area": lambda t, y: calibration.risk_coverage_area(
         ways(t).amax(1), t.argmax(1) == y
     ),
+    "interaction_basis.Basis": lambda t, y: interaction_basis.principal_basis(t).projection(2),
+    "interaction_basis.eigenpairs": lambda t, y: interaction_basis.eigenpairs(t.float().T @ t.float(), 0.0),
+    "interaction_basis.gram": lambda t, y: interaction_basis.gram(t),
+    "interaction_basis.principal_basis": lambda t, y: interaction_basis.principal_basis(t),
+    "interaction_basis.local_interaction_basis": lambda t, y: interaction_basis.local_interaction_basis(
+        t, t.T @ t
+    ),
     "codes.codes_of": lambda t, y: codes.codes_of({"layer": t}),
     "codes.redundancy_ratio": lambda t, y: codes.redundancy_ratio(t > 0),
     "codes.hamming_neighbours": lambda t, y: codes.hamming_neighbours(t > 0, t > 0, 2),
@@ -641,8 +649,7 @@ MEASURES: dict[str, Callable[[Tensor, Tensor], Any]] = {
         t, y, torch.Generator().manual_seed(0)
     ),
 }
-# Of networks, clocks, and bases of layers that are taken apart in float64.
-NO_MEASURES = ("looking.", "timing.", "lanczos.", "band_lanczos.", "landscape.Loss", "interaction_basis.")
+NO_MEASURES = ("looking.", "timing.", "lanczos.", "band_lanczos.", "landscape.Loss")  # of networks, or clocks
 
 
 def parts(found: Any) -> Iterator[Tensor]:

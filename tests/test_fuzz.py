@@ -213,7 +213,7 @@ def outcome(words: list[str]) -> tuple[int, str]:
 
 
 def test_whatever_is_typed(request: pytest.FixtureRequest) -> None:
-    """150 commands; ``pytest tests/test_fuzz.py --cases 3000`` for more."""
+    """300 commands; ``pytest tests/test_fuzz.py --cases 3000`` for more."""
 
     @settings(
         max_examples=request.config.getoption("--cases"),

@@ -155,6 +155,8 @@ def test_a_scale_is_like_that_of_an_experiment_that_it_builds_on(tmp_path: Path)
         ("{smoke: [dataset.modulo=3]}", "modulo"),
         ("{smoke: [model=mpl]}", "unknown model 'mpl'; did you mean 'mlp'?"),
         ("{smoke: {like: nosuch}}", "nosuch has no scale smoke"),
+        ("{smoke: [steps=4, steps.x=3]}", "a part of steps.x has a value already"),
+        ("{smoke: {like: mine}}", "takes its defaults from itself"),
         ("[smoke]", "expected names"),
     ],
 )
@@ -189,6 +191,31 @@ def test_a_papers_procedure_is_found_by_its_paper(regrun: Command, tmp_path: Pat
     result = regrun(*SMOKE, "procedure=finite_sample_expressivity")
     assert result.code == 2
     assert f"did you mean '{name}'" in result.err
+
+
+def test_what_is_listed_is_read_however_it_is_written(regrun: Command, tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "paper:\n  title: >-\n    A title in\n    two lines\narms: {a: []}\n"
+        "procedures:\n  twice:  # Trains.\n    steps: 3\n",
+        "sub/mine",
+    )
+    result = regrun("list", "--config-dir", "conf", "sub/mine")
+    assert "A title in two lines" in result.out
+    assert "Trains." in result.out
+    shown = regrun("show", "--config-dir", "conf", "procedure=sub/mine/twice")
+    assert shown.out.splitlines()[1:] == ["steps: 3"]
+
+
+def test_numbers_of_an_arms_family_are_read_as_hydra_reads_them(tmp_path: Path) -> None:
+    """Where the scale's last words are added to the arms, too: 1e-3 is a number, and its name 0.001."""
+    write(
+        tmp_path,
+        "arms: {rate: {values: [1e-3, 1e-2], overrides: ['optimizer.lr={}', steps=9]}}\n"
+        "scales: {smoke: {last: [steps=2]}}\n",
+    )
+    assert {*arms(tmp_path, "small")} == {*arms(tmp_path, "smoke")} == {"rate=0.001", "rate=0.01"}
+    assert {config["steps"] for config in arms(tmp_path, "smoke").values()} == {2}
 
 
 def test_a_users_paper_has_procedures_of_its_own(tmp_path: Path) -> None:

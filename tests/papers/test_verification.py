@@ -13,8 +13,8 @@ import pytest
 
 from conftest import CHECKOUT
 from regrun.config.catalogue import experiments
+from regrun.config.checking import has_scale
 from regrun.config.placement import check_components
-from regrun.config.recombine import find_config
 from regrun.config.run_values import SCALES
 from regrun.config.whitelist import find_nodes, locate
 from regrun.contracts.procedure import Procedure
@@ -71,11 +71,7 @@ def check_arms(experiment: Experiment) -> None:
 def other_scales(small: Experiment) -> list[str]:
     """The scales that an experiment has besides; the smallest first."""
     others = [scale for scale in SCALES if scale != "small"]
-    return [
-        scale
-        for scale in others
-        if find_config(small.composed, f"scale_for/{small.name}-{scale}") is not None
-    ]
+    return [scale for scale in others if has_scale(small.composed, small.name, scale)]
 
 
 def files_of(experiment: Experiment) -> Iterator[Path]:

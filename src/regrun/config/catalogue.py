@@ -32,6 +32,10 @@ COMPONENT_GROUPS = (
     "scale",
 )
 
+# Groups with one member in a run, and groups with several, keyed by name.
+SINGLE = ("dataset", "label_noise", "pixels", "attention", "model", "optimizer", "schedule", "procedure")
+SEVERAL = ("augmentation", "regularizer", "probe")
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -41,31 +45,26 @@ class Choice:
         group: ``experiment``, ``dataset``, ...
         name: the word after ``group=``.
         file: its config file, or its paper's.
+        section: its name in its paper's file, for a procedure without a file of its own.
     """
 
     group: str
     name: str
     file: Path
+    section: str | None = None
 
     @property
     def text(self) -> str:
         """Its config as text; for a paper's procedure, its section of the paper's file."""
         text = self.file.read_text(encoding="utf-8")
-        own = {name: lines for name, _, lines in procedures_in(text)} if self.is_part else {}
-        return own.get(self.name.rpartition("/")[2], text)
-
-    @property
-    def is_part(self) -> bool:
-        """Whether it is a paper's procedure, which has no file of its own."""
-        return self.group == "procedure" and self.file.parent.name == "experiment"
+        return next((lines for name, _, lines in procedures_in(text) if name == self.section), text)
 
     @cached_property
     def says(self) -> str:
         """A one-line summary: the title of an experiment's paper, else the first comment of the file."""
         text = self.file.read_text(encoding="utf-8")
-        if self.is_part:
-            comments = {name: comment for name, comment, _ in procedures_in(text)}
-            return comments[self.name.rpartition("/")[2]]
+        if self.section is not None:
+            return next(comment for name, comment, _ in procedures_in(text) if name == self.section)
         title = title_of(self.file, text) if self.group == "experiment" else None
         return title or first_comment(text)
 
@@ -123,7 +122,8 @@ def title_of(file: Path, text: str) -> str | None:
     Raises:
         UserError: if its ``paper`` is not a mapping.
     """
-    if match := re.search(r"^paper:\n  title: (.+)$", text, re.MULTILINE):  # the layout of regrun's own files
+    # As regrun's own files have it; the parser reads any other layout.
+    if match := re.search(r"^paper:\n  title: ([^|>\s].*)$", text, re.MULTILINE):
         return str(yaml.safe_load(match[1]))
     paper = paper_of(file)
     return str(paper["title"]) if "title" in paper else None
@@ -169,7 +169,7 @@ def entries_of(group: str, folders: Sequence[Path] = ()) -> Iterator[Choice]:
         for file in sorted((folder / "experiment").glob("**/*.yaml")) if group == "procedure" else ():
             paper = file.relative_to(folder / "experiment").with_suffix("").as_posix()
             for name, _, _ in procedures_in(file.read_text(encoding="utf-8")):
-                yield Choice(group, f"{paper}/{name}", file)
+                yield Choice(group, f"{paper}/{name}", file, name)
 
 
 def procedures_in(text: str) -> Iterator[tuple[str, str, str]]:

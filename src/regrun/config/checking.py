@@ -15,8 +15,10 @@ from regrun.config.composing import compose_config, experiment_name, first_job, 
 from regrun.config.effect import check_read
 from regrun.config.hydra_settings import check_typed
 from regrun.config.placement import in_brief
-from regrun.config.recombine import find_config, recombined
+from regrun.config.recombine import recombined
 from regrun.config.run_values import SCALES, check_run_values
+from regrun.config.scales import find_config
+from regrun.config.typed import config_folders
 from regrun.config.user_files import folders_of
 from regrun.config.whitelist import check_target_names
 from regrun.errors import UserError
@@ -64,7 +66,7 @@ def check_scale(cfg: DictConfig) -> None:
     name, scale = experiment_name(cfg), str(cfg.scale)
     if name == "custom" or scale == "small" or has_scale(cfg, name, scale):
         return
-    for parent in parents(find_config(cfg, f"experiment/{name}") or {}):
+    for parent in parents(find_config(config_folders(cfg), f"experiment/{name}") or {}):
         if has_scale(cfg, parent, scale):
             raise UserError(
                 f"the experiment {name} has no scale {scale}, and {parent}, which it builds on, has one: "
@@ -79,7 +81,7 @@ def check_scale(cfg: DictConfig) -> None:
 
 def has_scale(cfg: DictConfig, name: str, scale: str) -> bool:
     """Whether an experiment's own file says what it changes at a scale."""
-    return find_config(cfg, f"scale_for/{name}-{scale}") is not None
+    return find_config(config_folders(cfg), f"scale_for/{name}-{scale}") is not None
 
 
 def check_command(overrides: Sequence[str], config_dir: str | None, multirun: bool) -> DictConfig:

@@ -8,9 +8,8 @@ from typing import Any
 from hydra.core.override_parser.types import QuotedString
 from omegaconf import DictConfig
 
-from regrun.config.catalogue import names
+from regrun.config.catalogue import SEVERAL, SINGLE, names
 from regrun.config.hydra_settings import parse_overrides
-from regrun.config.recombine import SEVERAL, SINGLE
 from regrun.config.user_files import GROUPS
 from regrun.errors import UserError
 

@@ -79,7 +79,7 @@ def load(file: Path) -> dict[str, Any]:
     return _load(file, stat.st_mtime_ns, stat.st_size)
 
 
-@lru_cache(64)
+@lru_cache(256)
 def _load(file: Path, changed: int, size: int) -> dict[str, Any]:
     content: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     return content if isinstance(content, dict) else {}

@@ -8,14 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from regrun.config.catalogue import parents
-from regrun.config.scales import read_config
+from regrun.config.catalogue import SEVERAL, SINGLE
+from regrun.config.scales import find_config, lineage
 from regrun.config.typed import config_folders, task_overrides
 from regrun.errors import UserError
-
-# Groups with one member in a run, and groups with several, keyed by name.
-SINGLE = ("dataset", "label_noise", "pixels", "attention", "model", "optimizer", "schedule", "procedure")
-SEVERAL = ("augmentation", "regularizer", "probe")
 
 
 def recombined(cfg: DictConfig) -> DictConfig:
@@ -65,7 +61,7 @@ def component(cfg: DictConfig, group: str, name: str) -> dict[str, Any] | None:
 
     ``None`` if there is no such file, or if it is composed in another way.
     """
-    fresh = find_config(cfg, f"{group}/{name}")
+    fresh = find_config(config_folders(cfg), f"{group}/{name}")
     if fresh is None:
         return None
     for part in fresh.pop("defaults", []):
@@ -85,15 +81,10 @@ def tuning(cfg: DictConfig) -> list[dict[str, Any]]:
     These are regrun's defaults, the experiment after its parents, and its scale.
     """
     name = str(cfg.hydra.runtime.choices.experiment)
-    found = (find_config(cfg, "config"), find_config(cfg, f"scale_for/{name}-{cfg.scale}"))
+    folders = config_folders(cfg)
+    found = (find_config(folders, "config"), find_config(folders, f"scale_for/{name}-{cfg.scale}"))
     defaults, scale = ([content] if content is not None else [] for content in found)
-    return [*defaults, *lineage(cfg, name), *scale]
-
-
-def lineage(cfg: DictConfig, name: str) -> list[dict[str, Any]]:
-    """An experiment's file, after those of its parents."""
-    content = find_config(cfg, f"experiment/{name}") or {}
-    return [found for parent in parents(content) for found in lineage(cfg, parent)] + [content]
+    return [*defaults, *lineage(folders, name), *scale]
 
 
 def tuned_for(files: Sequence[Mapping[str, Any]], group: str, chosen: object) -> Sequence[Mapping[str, Any]]:
@@ -110,12 +101,6 @@ def tuned_for(files: Sequence[Mapping[str, Any]], group: str, chosen: object) ->
                     choice = value
                     since = k if any(other.get(group) for other in files[:k]) else 0
     return files[since:] if choice == chosen else []
-
-
-def find_config(cfg: DictConfig, name: str) -> dict[str, Any] | None:
-    """A config's content from the first folder of Hydra's search path that has it."""
-    found = (read_config(folder, name) for folder in config_folders(cfg))
-    return next((content for content in found if content is not None), None)
 
 
 def overridden_keys(cfg: DictConfig, group: str) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from regrun.config.arms import check_words, group_of, key_of
-from regrun.config.catalogue import COMPONENT_GROUPS, parents, read_yaml
+from regrun.config.catalogue import COMPONENT_GROUPS, SEVERAL, parents
 from regrun.config.hydra_settings import parse_overrides
 from regrun.config.paper_file import SECTIONS, Section, find_section, load, sections_of
 from regrun.errors import UserError, nearest
@@ -47,11 +48,23 @@ def read_config(folder: Path, name: str) -> dict[str, Any] | None:
         file = folder / f"{name}.yaml"
         if not file.is_file():
             return None
-        return {key: value for key, value in read_yaml(file).items() if key not in SECTIONS}
+        return {key: value for key, value in load(file).items() if key not in SECTIONS}
     if section.kind == "procedures":
         return dict(sections_of(section.file, section.kind)[section.name])
     defaults = [{f"override /{key}": name} for key, name in choices_of(section).items()]
     return {"defaults": defaults, **content_of(section)}
+
+
+def find_config(folders: Sequence[Path], name: str) -> dict[str, Any] | None:
+    """A config's content from the first folder that has it."""
+    found = (read_config(folder, name) for folder in folders)
+    return next((content for content in found if content is not None), None)
+
+
+def lineage(folders: Sequence[Path], experiment: str) -> list[dict[str, Any]]:
+    """An experiment's file, after those of its parents."""
+    content = find_config(folders, f"experiment/{experiment}") or {}
+    return [found for parent in parents(content) for found in lineage(folders, parent)] + [content]
 
 
 def hydra_config(section: Section) -> dict[str, Any]:
@@ -77,6 +90,12 @@ def read_scale(section: Section) -> Scale:
     Raises:
         UserError: for an unknown key or a wrong type.
     """
+    stat = section.file.stat()
+    return _read_scale(section, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(64)  # a run's config asks for its scale a dozen times
+def _read_scale(section: Section, changed: int, size: int) -> Scale:
     node = sections_of(section.file, section.kind)[section.name]
     where = f"{section.file}: scales.{section.name}"
     if isinstance(node, list):
@@ -97,17 +116,20 @@ def read_scale(section: Section) -> Scale:
             raise UserError(f"{where}: {override.input_line}: expected key=value or group=name")
         if key in COMPONENT_GROUPS:
             choices[key] = value
-        else:
-            put(content, key, value)
+        elif not put(content, key, value):
+            raise UserError(f"{where}: {override.input_line}: a part of {key} has a value already")
     return Scale(node.get("like"), choices, content, last)
 
 
-def put(content: dict[str, Any], key: str, value: Any) -> None:
-    """Set the value of a dotted key."""
+def put(content: Any, key: str, value: Any) -> bool:
+    """Set the value of a dotted key; returns whether what stands above it is a mapping."""
     *above, name = key.split(".")
     for word in above:
         content = content.setdefault(word, {})
+        if not isinstance(content, dict):
+            return False
     content[name] = value
+    return True
 
 
 def before(section: Section) -> Section | None:
@@ -144,20 +166,14 @@ def content_of(section: Section) -> dict[str, Any]:
 def arms_at(section: Section) -> dict[str, Any]:
     """An experiment's arms at a scale, before its ``last`` overrides are applied."""
 
-    def own(experiment: str) -> dict[str, Any]:
-        folders = (section.folder, conf_dir())
-        files = (folder / "experiment" / f"{experiment}.yaml" for folder in folders)
-        content = next((load(file) for file in files if file.is_file()), {})
-        arms: dict[str, Any] = {}
-        for parent in parents(content):
-            arms |= own(parent)
-        return arms | (content.get("arms") or {})
-
     def at_scale(scale: Section) -> dict[str, Any]:
         earlier = before(scale)
         return (at_scale(earlier) if earlier else {}) | dict(read_scale(scale).content.get("arms") or {})
 
-    return own(section.experiment) | at_scale(section)
+    arms: dict[str, Any] = {}
+    for content in lineage((section.folder, conf_dir()), section.experiment):
+        arms |= content.get("arms") or {}
+    return arms | at_scale(section)
 
 
 def with_last(arm: Any, last: Sequence[str]) -> Any:
@@ -179,8 +195,8 @@ def concerns(key: str, own: Mapping[str, str]) -> bool:
     """Whether a key is among an arm's own, or belongs to a part that the arm chooses."""
     group, _, rest = key.partition(".")
     chosen = own.get(group, "") if rest else ""
-    several = group in ("augmentation", "regularizer", "probe")
-    return key in own or (rest.split(".")[0] in re.findall(r"\w+", chosen) if several else chosen != "")
+    names = re.findall(r"\w+", chosen)
+    return key in own or (rest.split(".")[0] in names if group in SEVERAL else chosen != "")
 
 
 def scale_choices(words: Sequence[str], folders: Sequence[Path]) -> list[str]:

@@ -21,9 +21,14 @@ def entry_name(experiment: str, scale: str, variant: str = "") -> str:
     return "-".join(word for word in (experiment, "" if scale == "small" else scale, variant) if word)
 
 
+def ledger_folder(outputs: Path) -> Path:
+    """Folder of the committed entries."""
+    return outputs / "ledger"
+
+
 def ledger_file(outputs: Path, experiment: str, scale: str) -> Path:
     """File of an experiment's committed entry."""
-    return outputs / "ledger" / f"{entry_name(experiment, scale)}.json"
+    return ledger_folder(outputs) / f"{entry_name(experiment, scale)}.json"
 
 
 def last_file(outputs: Path, experiment: str, scale: str, variant: str = "") -> Path:

@@ -23,7 +23,7 @@ from regrun.reproduction.habits import (
     in_processes,
     smoke_figures_of,
 )
-from regrun.reproduction.ledger import ledger_file, read_entry, write_entry
+from regrun.reproduction.ledger import ledger_file, ledger_folder, read_entry, write_entry
 from regrun.runs.environment import available_cores
 from regrun.verbs.options import Options
 
@@ -118,7 +118,7 @@ def verify_all(options: argparse.Namespace) -> int:
     """Report each entry in a line; returns the exit code."""
     if options.scale:
         raise UserError("--all is for every entry, of whatever scale: without --scale")
-    ledger = ledger_file(Path(compose_config(options.overrides, options.config_dir).outputs), "", "").parent
+    ledger = ledger_folder(Path(compose_config(options.overrides, options.config_dir).outputs))
     files = sorted(ledger.glob("*.json"))
     if not files:
         raise UserError(f"there is no entry in {ledger}: regrun reproduce NAME --record writes one")
